@@ -1,0 +1,299 @@
+#include "base/child.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/strings.h"
+
+namespace berth::base {
+namespace {
+
+ExitStatus FromSiginfo(const siginfo_t& info) {
+  if (info.si_code == CLD_EXITED) return {.code = info.si_status};
+  return {.code = 128 + info.si_status, .signal = info.si_status};
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  out.reserve(strings.size() + 1);
+  for (const std::string& text : strings) out.push_back(const_cast<char*>(text.c_str()));  // NOLINT: execve's type
+  out.push_back(nullptr);
+  return out;
+}
+
+// What the child's descriptors are made of: sources that no target number can clobber, in target order.
+struct FdPlan {
+  std::vector<std::pair<int, int>> moves;  // (source, target)
+  std::vector<UniqueFd> kept;
+  int close_from = 3;
+};
+
+Result<FdPlan> PlanFds(const SpawnOptions& options) {
+  FdPlan plan;
+  for (const auto& [source, target] : options.fds) plan.close_from = std::max(plan.close_from, target + 1);
+  std::vector<bool> named(static_cast<size_t>(plan.close_from), false);
+  const auto add = [&](int source, int target) -> Status {
+    // A source at or above close_from can neither be overwritten by a target nor equal one.
+    UniqueFd copy(fcntl(source, F_DUPFD_CLOEXEC, plan.close_from));
+    if (!copy) return FailErrno(errno, "duplicate descriptor ", source);
+    plan.moves.emplace_back(copy.get(), target);
+    plan.kept.push_back(std::move(copy));
+    named[static_cast<size_t>(target)] = true;
+    return {};
+  };
+  for (const auto& [source, target] : options.fds) RETURN_IF_ERROR(add(source, target));
+  if (!named[0] || !named[1] || !named[2]) {
+    ASSIGN_OR_RETURN(UniqueFd null, Open("/dev/null", O_RDWR));
+    for (int target = 0; target < 3; ++target) {
+      if (!named[static_cast<size_t>(target)]) RETURN_IF_ERROR(add(null.get(), target));
+    }
+  }
+  // Gaps between named targets must not leak what happens to have that number: they are close-on-exec already,
+  // as every descriptor of ours is.
+  return plan;
+}
+
+// Everything here runs between clone and exec in a copy of a threaded process: async-signal-safe calls only.
+[[noreturn]] void ExecInClone(const SpawnOptions& options, const FdPlan& plan, char* const* argv, char* const* envp,
+                              int report) {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (options.new_session) setsid();
+  else if (options.new_group) setpgid(0, 0);
+  bool ok = true;
+  for (const auto& [source, target] : plan.moves) ok = ok && dup2(source, target) >= 0;
+  if (ok) execve(options.program.c_str(), argv, envp);
+  const int err = errno;
+  (void)!write(report, &err, sizeof err);
+  _exit(127);
+}
+
+Result<Child> SpawnInCgroup(const SpawnOptions& options, const FdPlan& plan, char* const* argv, char* const* envp) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return FailErrno(errno, "pipe");
+  UniqueFd reader(ends[0]);
+  UniqueFd low(ends[1]);
+  UniqueFd writer(fcntl(low.get(), F_DUPFD_CLOEXEC, plan.close_from));
+  if (!writer) return FailErrno(errno, "duplicate descriptor");
+  low.Reset();
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_INTO_CGROUP | CLONE_PIDFD;
+  args.exit_signal = SIGCHLD;
+  args.cgroup = static_cast<uint64_t>(options.cgroup);
+  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+  const long pid = syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return FailErrno(errno, "clone into cgroup for ", options.program.native());
+  if (pid == 0) ExecInClone(options, plan, argv, envp, writer.get());
+  writer.Reset();
+  Child child(static_cast<pid_t>(pid), UniqueFd(pidfd), options.new_session || options.new_group);
+  int err = 0;
+  ssize_t got = 0;
+  do got = read(reader.get(), &err, sizeof err);
+  while (got < 0 && errno == EINTR);
+  if (got == 0) return child;
+  return FailErrno(err, "start ", options.program.native());  // ~Child reaps
+}
+
+Result<Child> SpawnPlain(const SpawnOptions& options, const FdPlan& plan, char* const* argv, char* const* envp) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  for (const auto& [source, target] : plan.moves) posix_spawn_file_actions_adddup2(&actions, source, target);
+  posix_spawn_file_actions_addclosefrom_np(&actions, plan.close_from);
+  sigset_t all;
+  sigset_t none;
+  sigfillset(&all);
+  sigemptyset(&none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+  if (options.new_session) flags |= POSIX_SPAWN_SETSID;
+  else if (options.new_group) flags |= POSIX_SPAWN_SETPGROUP;
+  posix_spawnattr_setflags(&attributes, flags);
+  pid_t pid = -1;
+  const int err = posix_spawn(&pid, options.program.c_str(), &actions, &attributes, argv, envp);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (err != 0) return FailErrno(err, "start ", options.program.native());
+  // The pid cannot be reused before we reap it, so opening the pidfd afterwards is safe.
+  auto pidfd = OpenPidfd(pid);
+  if (!pidfd) {
+    kill(pid, SIGKILL);
+    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {}
+    return tl::make_unexpected(std::move(pidfd).error());
+  }
+  return Child(pid, *std::move(pidfd), options.new_session || options.new_group);
+}
+
+}  // namespace
+
+std::string ExitStatus::Text() const { return signal != 0 ? Cat("signal ", signal) : Cat("exit code ", code); }
+
+Child& Child::operator=(Child&& other) noexcept {
+  if (this != &other) {
+    Child old(std::move(*this));
+    pid_ = std::exchange(other.pid_, -1);
+    pidfd_ = std::move(other.pidfd_);
+    own_group_ = other.own_group_;
+  }
+  return *this;
+}
+
+Child::~Child() {
+  if (pid_ <= 0) return;
+  KillGroup();
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) < 0 && errno == EINTR) {}
+}
+
+Result<ExitStatus> Child::Wait(const Context& context, std::string_view what) {
+  ASSIGN_OR_RETURN(const bool ended, context.Wait(pidfd_.get(), POLLIN, what));
+  (void)ended;  // without `until`, Wait returns only true or an error
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) < 0) {
+    if (errno != EINTR) return FailErrno(errno, "wait for ", what);
+  }
+  pid_ = -1;
+  return FromSiginfo(info);
+}
+
+void Child::KillGroup() const {
+  if (pid_ <= 0) return;
+  if (own_group_) kill(-pid_, SIGKILL);
+  kill(pid_, SIGKILL);
+}
+
+Status Child::Signal(int signal) const { return SignalPidfd(pidfd_.get(), signal); }
+
+UniqueFd Child::Release() {
+  pid_ = -1;
+  return std::move(pidfd_);
+}
+
+Result<Child> Spawn(const SpawnOptions& options) {
+  ASSIGN_OR_RETURN(const FdPlan plan, PlanFds(options));
+  const std::vector<char*> argv = Pointers(options.arguments);
+  const std::vector<char*> envp = Pointers(options.environment);
+  return options.cgroup >= 0 ? SpawnInCgroup(options, plan, argv.data(), envp.data())
+                             : SpawnPlain(options, plan, argv.data(), envp.data());
+}
+
+namespace {
+
+struct Pipe {
+  UniqueFd read;
+  UniqueFd write;
+};
+Result<Pipe> MakePipe() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return FailErrno(errno, "pipe");
+  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+void Keep(std::string& out, std::string_view data, size_t limit, bool& cut) {
+  const size_t room = limit - std::min(limit, out.size());
+  cut = cut || data.size() > room;
+  out.append(data.substr(0, room));
+}
+
+// Reads once; closes the descriptor at EOF or error.
+void ReadOnce(UniqueFd& fd, std::string& out, size_t limit, bool& cut) {
+  std::array<char, 16384> buffer;
+  const ssize_t got = read(fd.get(), buffer.data(), buffer.size());
+  if (got > 0) Keep(out, {buffer.data(), static_cast<size_t>(got)}, limit, cut);
+  else if (got == 0 || (errno != EINTR && errno != EAGAIN)) fd.Reset();
+}
+
+}  // namespace
+
+Result<RunResult> Run(RunOptions options, const Context& context) {
+  const std::string what = options.spawn.program.filename().native();
+  RETURN_IF_ERROR(context.Check(what));
+  ASSIGN_OR_RETURN(Pipe in, MakePipe());
+  ASSIGN_OR_RETURN(Pipe out, MakePipe());
+  ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  for (const int fd : {in.write.get(), out.read.get(), err.read.get()}) fcntl(fd, F_SETFL, O_NONBLOCK);
+  options.spawn.fds.insert(options.spawn.fds.end(), {{in.read.get(), 0}, {out.write.get(), 1}, {err.write.get(), 2}});
+  ASSIGN_OR_RETURN(Child child, Spawn(options.spawn));
+  in.read.Reset();
+  out.write.Reset();
+  err.write.Reset();
+
+  RunResult result;
+  std::string_view input = options.input;
+  bool errors_cut = false;
+  bool ended = false;
+  TimePoint drain_until = TimePoint::max();
+  while (!ended || ((out.read || err.read) && Monotonic::now() < drain_until)) {
+    if (input.empty()) in.write.Reset();
+    pollfd fds[5] = {{ended ? -1 : child.pidfd(), POLLIN, 0},
+                     {context.fd(), POLLIN, 0},
+                     {in.write.get(), POLLOUT, 0},
+                     {out.read.get(), POLLIN, 0},
+                     {err.read.get(), POLLIN, 0}};
+    if (poll(fds, 5, PollTimeout(std::min(context.deadline(), drain_until))) < 0 && errno != EINTR) return FailErrno(errno, "poll");
+    if (!ended) RETURN_IF_ERROR(context.Check(what));  // ~Child kills the group and reaps
+    if (fds[3].revents != 0) ReadOnce(out.read, result.output, options.output_limit, result.output_cut);
+    if (fds[4].revents != 0) ReadOnce(err.read, result.errors, options.output_limit, errors_cut);
+    if (fds[2].revents != 0) {
+      // SIGPIPE is ignored in all our programs: a child that does not read its input gives EPIPE here.
+      const ssize_t wrote = write(in.write.get(), input.data(), input.size());
+      if (wrote > 0) input.remove_prefix(static_cast<size_t>(wrote));
+      else if (wrote < 0 && errno != EINTR && errno != EAGAIN) input = {};
+    }
+    if (fds[0].revents != 0 && !ended) {
+      ASSIGN_OR_RETURN(result.exit, child.Wait(context, what));
+      ended = true;
+      drain_until = Monotonic::now() + options.drain;
+    }
+  }
+  return result;
+}
+
+Result<uint64_t> ProcessStartTime(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string stat, ReadFile(Cat("/proc/", pid, "/stat"), 4096));
+  // The second field is the command in parentheses and may itself hold blanks and parentheses.
+  const size_t end = stat.rfind(')');
+  if (end == std::string::npos) return Fail(Code::kInternal, "/proc/", pid, "/stat: unexpected form");
+  const auto fields = Split(std::string_view(stat).substr(end + 1), ' ');  // [0] is empty, [1] is field 3
+  const auto ticks = fields.size() > 20 ? ParseInt(fields[20]) : std::nullopt;
+  if (!ticks) return Fail(Code::kInternal, "/proc/", pid, "/stat: unexpected form");
+  return static_cast<uint64_t>(*ticks);
+}
+
+Result<UniqueFd> OpenProcess(pid_t pid, uint64_t start_time) {
+  ASSIGN_OR_RETURN(UniqueFd pidfd, OpenPidfd(pid));
+  const auto found = ProcessStartTime(pid);
+  // Checked after the pidfd was taken: if it is the right process now, the pidfd is for it.
+  if (!found || *found != start_time) return FailErrno(ESRCH, "process ", pid);
+  return pidfd;
+}
+
+Result<UniqueFd> OpenPidfd(pid_t pid) {
+  const long fd = syscall(SYS_pidfd_open, pid, 0);
+  if (fd < 0) return FailErrno(errno, "process ", pid);
+  return UniqueFd(static_cast<int>(fd));
+}
+
+Status SignalPidfd(int pidfd, int signal) {
+  if (syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0 || errno == ESRCH) return {};
+  return FailErrno(errno, "signal ", signal);
+}
+
+}  // namespace berth::base

@@ -1,0 +1,209 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <memory>
+
+#include "base/strings.h"
+
+namespace berth::base {
+
+Result<UniqueFd> Open(const Path& path, int flags, mode_t mode) { return OpenAt(AT_FDCWD, path, flags, mode); }
+
+Result<UniqueFd> OpenAt(int dir, const Path& path, int flags, mode_t mode) {
+  while (true) {
+    const int fd = openat(dir, path.c_str(), flags | O_CLOEXEC, mode);
+    if (fd >= 0) return UniqueFd(fd);
+    if (errno != EINTR) return FailErrno(errno, "open ", path.native());
+  }
+}
+
+Result<UniqueFd> OpenInRoot(int root, const Path& path, int flags, mode_t mode) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
+  how.mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? mode : 0;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  while (true) {
+    const long fd = syscall(SYS_openat2, root, path.c_str(), &how, sizeof how);
+    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
+    // EAGAIN: a rename elsewhere on the system raced with a ".." step; the kernel asks to try again.
+    if (errno != EINTR && errno != EAGAIN) return FailErrno(errno, "open ", path.native());
+  }
+}
+
+Result<UniqueFd> MakeDirsInRoot(int root, const Path& path, mode_t mode) {
+  Path done = ".";
+  ASSIGN_OR_RETURN(UniqueFd at, OpenInRoot(root, ".", O_PATH | O_DIRECTORY));
+  for (const Path& part : path.relative_path()) {
+    if (part.empty() || part == ".") continue;
+    done /= part;
+    auto next = OpenInRoot(root, done, O_PATH | O_DIRECTORY);
+    if (!next && next.error().err == ENOENT && part != "..") {
+      if (mkdirat(at.get(), part.c_str(), mode) != 0 && errno != EEXIST) return FailErrno(errno, "mkdir ", done.native());
+      next = OpenInRoot(root, done, O_PATH | O_DIRECTORY);
+    }
+    if (!next) return tl::make_unexpected(std::move(next).error());
+    at = *std::move(next);
+  }
+  return at;
+}
+
+Result<std::string> ReadFile(const Path& path, size_t limit) {
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY));
+  return ReadAll(fd.get(), limit, path.native());
+}
+
+Result<std::string> ReadAll(int fd, size_t limit, std::string_view what) {
+  std::string out;
+  std::array<char, 16384> buffer;
+  while (true) {
+    const ssize_t got = read(fd, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return FailErrno(errno, "read ", what);
+    if (got == 0) return out;
+    if (out.size() + static_cast<size_t>(got) > limit) {
+      return Fail(Code::kResourceExhausted, "read ", what, ": larger than ", limit, " bytes");
+    }
+    out.append(buffer.data(), static_cast<size_t>(got));
+  }
+}
+
+Status WriteAll(int fd, std::string_view data, std::string_view what) {
+  while (!data.empty()) {
+    const ssize_t wrote = write(fd, data.data(), data.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return FailErrno(errno, "write ", what);
+    data.remove_prefix(static_cast<size_t>(wrote));
+  }
+  return {};
+}
+
+Status WriteKernelFile(const Path& path, std::string_view text) {
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_WRONLY));
+  return WriteAll(fd.get(), text, path.native());
+}
+
+Status WriteFile(const Path& path, std::string_view data, mode_t mode, Durability durability) {
+  const Path temporary = path.native() + ".tmp";
+  const auto write = [&]() -> Status {
+    ASSIGN_OR_RETURN(UniqueFd fd, Open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+    // The umask has no say in our own files.
+    if (fchmod(fd.get(), mode) != 0) return FailErrno(errno, "chmod ", temporary.native());
+    RETURN_IF_ERROR(WriteAll(fd.get(), data, temporary.native()));
+    if (durability == Durability::kDurable && fdatasync(fd.get()) != 0) return FailErrno(errno, "sync ", temporary.native());
+    if (rename(temporary.c_str(), path.c_str()) != 0) return FailErrno(errno, "rename ", temporary.native());
+    return {};
+  };
+  if (Status status = write(); !status) {
+    unlink(temporary.c_str());
+    return status;
+  }
+  return durability == Durability::kDurable ? SyncFolder(path.parent_path()) : Status();
+}
+
+Status SyncFolder(const Path& path) {
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path.empty() ? Path(".") : path, O_RDONLY | O_DIRECTORY));
+  if (fsync(fd.get()) != 0) return FailErrno(errno, "sync ", path.native());
+  return {};
+}
+
+Status MakeDirs(const Path& path, mode_t mode) {
+  if (mkdir(path.c_str(), mode) == 0) return {};
+  if (errno == ENOENT && path.has_parent_path() && path.parent_path() != path) {
+    RETURN_IF_ERROR(MakeDirs(path.parent_path(), mode));
+    if (mkdir(path.c_str(), mode) == 0) return {};
+  }
+  const int err = errno;
+  struct stat info {};
+  if (err == EEXIST && stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
+  return FailErrno(err, "mkdir ", path.native());
+}
+
+namespace {
+
+struct CloseDir {
+  void operator()(DIR* dir) const { closedir(dir); }
+};
+using DirStream = std::unique_ptr<DIR, CloseDir>;
+
+// Depth is the archive's to choose, so this keeps one descriptor a level and gives up at a depth no layer has.
+constexpr int kMaxDepth = 1000;
+
+Status RemoveAt(int parent, const char* name, dev_t device, const std::string& shown, int depth) {
+  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return {};
+  // Linux says EISDIR for a folder, POSIX allows EPERM.
+  if (errno != EISDIR && errno != EPERM) return FailErrno(errno, "remove ", shown);
+  const int unlink_errno = errno;
+  if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  if (errno == ENOTDIR) return FailErrno(unlink_errno, "remove ", shown);
+  if (errno != ENOTEMPTY && errno != EEXIST) return FailErrno(errno, "remove ", shown);
+  if (depth > kMaxDepth) return FailErrno(ELOOP, "remove ", shown);
+
+  UniqueFd fd(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return FailErrno(errno, "open ", shown);
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0) return FailErrno(errno, "stat ", shown);
+  if (info.st_dev != device) return FailErrno(EXDEV, "remove ", shown, ": a file system is mounted there");
+  DirStream dir(fdopendir(fd.get()));
+  if (!dir) return FailErrno(errno, "open ", shown);
+  const int dir_fd = fd.Release();
+  Status first;
+  while (true) {
+    errno = 0;
+    const dirent* entry = readdir(dir.get());
+    if (entry == nullptr) break;
+    const std::string_view child = entry->d_name;
+    if (child == "." || child == "..") continue;
+    Status status = RemoveAt(dir_fd, entry->d_name, device, shown + "/" + entry->d_name, depth + 1);
+    if (!status && first) first = std::move(status);
+  }
+  dir.reset();
+  RETURN_IF_ERROR(std::move(first));
+  if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  return FailErrno(errno, "remove ", shown);
+}
+
+}  // namespace
+
+Status RemoveTree(const Path& path) {
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return {};
+    return FailErrno(errno, "stat ", path.native());
+  }
+  return RemoveAt(AT_FDCWD, path.c_str(), info.st_dev, path.native(), 0);
+}
+
+Status RemoveFile(const Path& path) {
+  if (unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+  return FailErrno(errno, "remove ", path.native());
+}
+
+bool Exists(const Path& path) {
+  struct stat info {};
+  return lstat(path.c_str(), &info) == 0;
+}
+
+Result<std::vector<std::string>> ListFolder(const Path& path) {
+  DirStream dir(opendir(path.c_str()));
+  if (!dir) return FailErrno(errno, "open ", path.native());
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const dirent* entry = readdir(dir.get());
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  if (errno != 0) return FailErrno(errno, "read ", path.native());
+  return names;
+}
+
+}  // namespace berth::base
