@@ -58,11 +58,7 @@ Hasher::Hasher(const Hasher& other) : algorithm_(other.algorithm_), context_(EVP
 }
 
 Hasher& Hasher::operator=(const Hasher& other) {
-  if (this != &other) {
-    algorithm_ = other.algorithm_;
-    Must(EVP_MD_CTX_copy_ex(context_.get(), other.context_.get()));
-  }
-  return *this;
+  return *this = Hasher(other);
 }
 
 void Hasher::Update(std::span<const uint8_t> bytes) { Must(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size())); }
