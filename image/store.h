@@ -1,0 +1,135 @@
+// The images of this node: layers by chain id, one record for each image.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/file.h"
+#include "base/result.h"
+#include "image/digest.h"
+#include "image/layer_unpacker.h"
+
+namespace berth::image {
+
+struct Image {
+  std::string id;                         // "sha256:<hex>" of the configuration
+  std::string config;                     // the configuration's JSON, as served
+  Digest manifest_digest;                 // of the manifest that was unpacked
+  std::vector<Digest> diff_ids;           // lowest first
+  std::vector<Digest> chain_ids;          // the same order
+  std::vector<std::string> repo_tags;     // full names, sorted
+  std::vector<std::string> repo_digests;  // full names, sorted
+  uint64_t size = 0;                      // bytes: the compressed layers and the configuration
+  int64_t created = 0;                    // Unix nanoseconds, of the last pull
+  std::string reference;                  // the last pulled
+  bool pinned = false;                    // by Options::pinned; not stored
+};
+using ImagePtr = std::shared_ptr<const Image>;
+using ImageList = std::vector<ImagePtr>;  // sorted by id
+
+// A part of the store that could not be used and was set aside; `what` is a sentence for the log.
+struct StoreProblem {
+  std::string name;  // of the layer or record
+  std::string what;
+};
+
+struct StoreUsage {
+  uint64_t bytes = 0;
+  uint64_t inodes = 0;
+};
+
+// Keeps layers on disk while it lives; for a pull, from BeginLayer's check to PutImage. May outlive nothing but the store.
+class LayerPin;
+
+// On disk below Options::folder (docs/architecture.md, "Two roots"):
+//   layers/<chain hex>/{layer.json,diff/}  complete as soon as it is visible
+//   records/<hex>.json                     one for each image, written after its layers
+//   tmp/                                   what is being unpacked or removed; emptied by Open
+//   broken/                                records that could not be used
+// Thread-safe. Reading (Find, List, Usage, HasLayer) never waits for a pull or a removal. PutImage, Remove and the last
+// step of CommitLayer wait for each other, for a few small disk writes.
+class Store {
+ public:
+  struct Options {
+    base::Path folder;
+    // Images never to be collected by the kubelet: full names, "*" allowed at either end.
+    std::vector<std::string> pinned;
+    LayerLimits limits;
+  };
+
+  // Opens whatever is there: what is broken is set aside and told by problems(). An error means that the folder itself
+  // cannot be used.
+  static base::Result<std::unique_ptr<Store>> Open(Options options);
+  ~Store();
+
+  const std::vector<StoreProblem>& problems() const;  // found by Open
+
+  // Layers.
+  bool HasLayer(const Digest& chain_id) const;
+  // Nothing when the layer is not there.
+  std::optional<LayerPin> AcquireLayer(const Digest& chain_id);
+  base::Result<std::unique_ptr<LayerUnpacker>> BeginLayer();
+  // Settles what refers to lower layers, flushes and makes the layer visible: data, name, folder. `parents` are the chain
+  // ids below, lowest first, all present (kFailedPrecondition otherwise) and pinned by the caller. A layer that is already
+  // there is success and `layer` is dropped. The caller has compared layer.diff_id with the configuration.
+  base::Result<LayerPin> CommitLayer(UnpackedLayer layer, const Digest& chain_id, std::span<const Digest> parents,
+                                     const base::Context& context);
+
+  // Images. PutImage adds the record or merges tags and digests into the one of the same id; another image that had one
+  // of the tags loses it and stays. kFailedPrecondition when a layer is not there.
+  base::Result<ImagePtr> PutImage(Image image);
+  // By id (with or without "sha256:"), a unique prefix of at least three hex digits, or a reference with tag or digest, in short
+  // or full form. nullptr when there is none; kInvalidArgument for an ambiguous prefix.
+  base::Result<ImagePtr> Find(std::string_view text) const;
+  // Removes the whole image, found as by Find. "Idempotent" (CRI, RemoveImage): none is success. Layers that a
+  // container uses stay until its Unref.
+  base::Status Remove(std::string_view text);
+  std::shared_ptr<const ImageList> List() const;
+  StoreUsage Usage() const;  // of all layers, from their records
+
+  // Containers. RefImage finds the image and keeps its layers for `user` (a container id) until Unref(user).
+  // kNotFound when there is none.
+  base::Result<ImagePtr> RefImage(std::string_view text, const std::string& user);
+  // After a restart: the container `user` uses these layers, whether its image is still there or not.
+  void RefLayers(const std::string& user, std::span<const Digest> chain_ids);
+  // Unknown users are ignored. Removes layers that nobody needs any more.
+  void Unref(const std::string& user);
+  // Call once after the restored containers have called RefLayers: from now on unneeded layers are removed, those
+  // left from before at once. Until then nothing is removed.
+  void Collect();
+
+  // The "diff" folder of a layer that is there; kNotFound otherwise.
+  base::Result<base::Path> LayerFolder(const Digest& chain_id) const;
+  // An empty folder, for images without layers.
+  const base::Path& empty_folder() const;
+
+ private:
+  friend class LayerPin;
+  struct State;
+  explicit Store(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+class LayerPin {
+ public:
+  LayerPin() = default;
+  LayerPin(LayerPin&& other) noexcept;
+  LayerPin& operator=(LayerPin&& other) noexcept;
+  ~LayerPin();
+
+  const Digest& chain_id() const { return chain_id_; }
+
+ private:
+  friend class Store;
+  LayerPin(Store* store, Digest chain_id) : store_(store), chain_id_(std::move(chain_id)) {}
+  Store* store_ = nullptr;
+  Digest chain_id_;
+};
+
+}  // namespace berth::image
