@@ -1,0 +1,111 @@
+// The pod network: one CNI configuration list, attached to each pod's network namespace as eth0.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/file.h"
+#include "base/guarded.h"
+#include "base/result.h"
+#include "network/attach_request.h"
+#include "network/attachment_cache.h"
+#include "network/config_folder.h"
+#include "network/plugin.h"
+#include "network/result.h"
+
+namespace berth::network {
+
+struct Options {
+  base::Path conf_dir = "/etc/cni/net.d";
+  std::vector<base::Path> bin_dirs = {"/opt/cni/bin"};
+  base::Path cache_dir = "/var/lib/berth/cni";  // attachments in `results/`, as libcni has them; the pod CIDR beside
+  std::chrono::milliseconds plugin_timeout{std::chrono::seconds(60)};  // of each run of a plugin
+  std::chrono::milliseconds status_age{std::chrono::seconds(5)};       // how long an answer of STATUS is used
+  std::string default_network;  // name of the list to take; empty: the first
+  IpPreference ip_preference = IpPreference::kIpv4;
+  // Of the attachment's cache file after ADD. Volatile is enough when the caller's ledger holds the ADD durably.
+  base::Durability cache_durability = base::Durability::kVolatile;
+  std::unique_ptr<PluginRunner> runner;  // null: a ProcessRunner over bin_dirs
+};
+
+// Called after each run of a plugin, in the caller's thread, whether it failed or not.
+using Observer = std::function<void(std::string_view plugin, std::chrono::nanoseconds took)>;
+
+// Thread-safe; pods are attached in parallel. Calls for one sandbox must not overlap: the caller's operations see to that.
+class Network {
+ public:
+  // Makes the cache folder and reads the configuration once. A missing or broken configuration is no error here.
+  static base::Result<std::unique_ptr<Network>> Open(Options options);
+
+  // Runs ADD of the whole list. When that fails, or when the answer holds no address, runs DEL of the whole list with
+  // time of its own, even if `context` has ended; what DEL could not undo is in Error::clean_up, and Del must be called
+  // again. kUnavailable when there is no usable configuration (the text is that of Status), kAlreadyExists when the
+  // sandbox is attached. Costs the plugins, two small files, no flush unless asked for.
+  base::Result<Attachment> Add(const AttachRequest& request, const base::Context& context, const Observer& observer = {});
+
+  // Runs DEL with the configuration, arguments and result that ADD had; without those with today's configuration and
+  // the request's arguments. Every plugin is tried, last first; the first error is returned. A missing namespace is
+  // told to the plugins as an empty CNI_NETNS. Safe to repeat; success when there is neither cache nor configuration.
+  base::Status Del(const AttachRequest& request, const base::Context& context, const Observer& observer = {});
+
+  // Runs CHECK (needs an attachment and a list of at least 0.4.0, else kFailedPrecondition; success with disableCheck).
+  base::Status Check(const AttachRequest& request, const base::Context& context, const Observer& observer = {});
+
+  // Is the network usable? kUnavailable with a text for the NetworkReady condition when it is not. Answers from memory
+  // except when a plugin binary is new (VERSION is asked once for each) or, for lists of at least 1.1.0, when the last
+  // STATUS is older than status_age: one caller then waits for the plugins, the others get the last answer.
+  base::Status Status(const base::Context& context);
+
+  // Undoes the attachments that are not of `valid` sandboxes: DEL for those in the cache, then GC for lists of at least
+  // 1.1.0. For the daemon's start, after every known sandbox is loaded. All is tried, the first error returned.
+  base::Status Gc(const std::set<std::string>& valid, const base::Context& context);
+
+  // UpdateRuntimeConfig: "10.0.0.0/24" or several with commas; "" is ignored. Kept over restarts. kInvalidArgument.
+  base::Status SetPodCidr(std::string_view pod_cidr);
+
+  // Reads the configuration anew; for ConfWatcher. Attached pods keep what they were added with. Reads small files.
+  void Reload();
+
+  // What is loaded now, never null. For Status's verbose info and the log.
+  std::shared_ptr<const LoadedConfig> config() const;
+  // Sandboxes with an attachment (or the intent of one) in the cache.
+  base::Result<std::set<std::string>> Attached() const;
+
+ private:
+  struct Call;
+  struct Readiness {
+    std::shared_ptr<const LoadedConfig> config;  // that `answer` is about
+    std::optional<base::Error> answer;           // nothing: ready
+    base::TimePoint until{};
+    bool asking = false;
+  };
+  using Versions = std::map<std::string, std::vector<std::string>>;  // by binary, time and size
+
+  explicit Network(Options options);
+  base::Result<std::string> AddAll(const Call& call, const base::Context& context);
+  base::Status DelAll(const Call& call, const base::Context& context);
+  base::Status DelSandbox(const AttachRequest& request, const base::Context& context, const Observer& observer);
+  base::Result<std::string> RunPlugin(const Call& call, const PluginConfig& plugin, std::string_view command,
+                                      std::string_view previous, const base::Context& context, int* code = nullptr);
+  base::Status Ask(const ConfigList& list, const base::Context& context);
+  base::Status CheckVersion(const ConfigList& list, const PluginConfig& plugin, const base::Context& context);
+  base::Error Undo(base::Error cause, const Call& call);
+  base::Error NotConfigured(const LoadedConfig& config) const;
+
+  const Options options_;
+  AttachmentCache cache_;
+  mutable base::Guarded<std::shared_ptr<const LoadedConfig>> config_;
+  base::Guarded<std::vector<std::string>> pod_cidrs_;
+  base::Guarded<Readiness> readiness_;
+  base::Guarded<Versions> versions_;
+};
+
+}  // namespace berth::network
