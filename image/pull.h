@@ -1,0 +1,71 @@
+// Pulling: from a reference to an image in the store, in one pass, shared by all who ask for the same with the same credentials.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "base/result.h"
+#include "image/auth.h"
+#include "image/digest.h"
+#include "image/platform.h"
+#include "image/reference.h"
+#include "image/registry.h"
+
+namespace berth::image {
+
+class Store;
+
+enum class LayerState {
+  kWaiting,      // for a thread, or for another pull that brings the same layer
+  kTransferring, // and being unpacked meanwhile
+  kDone,         // unpacked, or was here already
+};
+
+struct LayerProgress {
+  Digest digest;      // of the compressed layer
+  int64_t total = 0;  // bytes
+  int64_t done = 0;
+  LayerState state = LayerState::kWaiting;
+};
+
+struct PullProgress {
+  std::string reference;  // normal form
+  std::string stage;      // "resolve", "config", "layers", "commit"
+  std::vector<LayerProgress> layers;  // lowest first; empty until the manifest is known
+};
+
+struct PullResult {
+  Digest image_id;  // digest of the config
+  Digest digest;    // of the top document, as in repo_digests
+};
+
+// Thread-safe. Outlives its calls; destroying it cancels what runs and waits for that.
+class Puller {
+ public:
+  struct Options {
+    Store* store = nullptr;   // not owned
+    RegistryOptions registry;
+    size_t parallel_layers = 3;  // of one pull
+    size_t pulls = 16;           // at once; more wait
+    Platform platform = HostPlatform();
+  };
+  explicit Puller(Options options);
+  ~Puller();
+
+  // Blocks. Joins a pull in flight of the same reference with the same credentials; when every caller's context has ended,
+  // that pull is cancelled and leaves nothing behind. A reference by digest that is in the store needs no network. Errors as
+  // in registry.h; kUnavailable for what CRI calls RegistryUnavailable.
+  base::Result<PullResult> Pull(const Reference& reference, const AuthConfig& auth, const base::Context& context);
+
+  // The pulls in flight. Never waits for one.
+  std::vector<PullProgress> InFlight() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace berth::image
