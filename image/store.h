@@ -14,15 +14,16 @@
 #include "base/result.h"
 #include "image/digest.h"
 #include "image/layer_unpacker.h"
+#include "image/manifest.h"
 
 namespace berth::image {
 
 struct Image {
-  std::string id;                         // "sha256:<hex>" of the configuration
-  std::string config;                     // the configuration's JSON, as served
+  std::string id;                         // "sha256:<hex>": the digest of config_json
+  std::string config_json;                // the configuration as served
+  ImageConfig config;                     // the same, parsed
+  std::vector<Digest> chain_ids;          // of config.diff_ids: lowest first
   Digest manifest_digest;                 // of the manifest that was unpacked
-  std::vector<Digest> diff_ids;           // lowest first
-  std::vector<Digest> chain_ids;          // the same order
   std::vector<std::string> repo_tags;     // full names, sorted
   std::vector<std::string> repo_digests;  // full names, sorted
   uint64_t size = 0;                      // bytes: the compressed layers and the configuration
@@ -82,7 +83,8 @@ class Store {
                                      const base::Context& context);
 
   // Images. PutImage adds the record or merges tags and digests into the one of the same id; another image that had one
-  // of the tags loses it and stays. kFailedPrecondition when a layer is not there.
+  // of the tags loses it and stays. The caller fills config_json and what follows chain_ids; the rest is derived here.
+  // kFailedPrecondition when a layer is not there.
   base::Result<ImagePtr> PutImage(Image image);
   // By id (with or without "sha256:"), a unique prefix of at least three hex digits, or a reference with tag or digest, in short
   // or full form. nullptr when there is none; kInvalidArgument for an ambiguous prefix.
