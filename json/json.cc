@@ -96,4 +96,23 @@ base::Result<const json*> Array(const json& object, std::string_view key, std::s
   return member;
 }
 
+template <typename T>
+T Reader::Take(base::Result<T> result) {
+  if (result) return *std::move(result);
+  if (status_) status_ = tl::make_unexpected(std::move(result).error());
+  return T{};
+}
+
+std::string Reader::Text(std::string_view key) { return Take(String(object_, key, what_)); }
+int64_t Reader::Number(std::string_view key) { return Take(Int(object_, key, what_)).value_or(0); }
+bool Reader::Flag(std::string_view key) { return Take(Bool(object_, key, what_)); }
+std::vector<std::string> Reader::Texts(std::string_view key) { return Take(Strings(object_, key, what_)); }
+std::map<std::string, std::string> Reader::TextMap(std::string_view key) { return Take(StringMap(object_, key, what_)); }
+
+const json& Reader::Member(std::string_view key) {
+  static const json kEmpty = json::object();
+  const json* member = Take(Object(object_, key, what_));
+  return member != nullptr ? *member : kEmpty;
+}
+
 }  // namespace berth::json

@@ -32,4 +32,32 @@ base::Result<std::map<std::string, std::string>> StringMap(const nlohmann::json&
 base::Result<const nlohmann::json*> Object(const nlohmann::json& object, std::string_view key, std::string_view what);
 base::Result<const nlohmann::json*> Array(const nlohmann::json& object, std::string_view key, std::string_view what);
 
+// Reads many members of one object and keeps the first error, so that decoding a record reads like the record:
+//
+//   Reader reader(object, "container record");
+//   out.id = reader.Text("id");
+//   RETURN_IF_ERROR(reader.status());
+//
+// The object and `what` must outlive it.
+class Reader {
+ public:
+  Reader(const nlohmann::json& object, std::string_view what) : object_(object), what_(what) {}
+
+  std::string Text(std::string_view key);
+  int64_t Number(std::string_view key);  // 0 when absent
+  bool Flag(std::string_view key);
+  std::vector<std::string> Texts(std::string_view key);
+  std::map<std::string, std::string> TextMap(std::string_view key);
+  const nlohmann::json& Member(std::string_view key);  // an object; an empty one when absent
+  const base::Status& status() const { return status_; }
+
+ private:
+  template <typename T>
+  T Take(base::Result<T> result);
+
+  const nlohmann::json& object_;
+  std::string_view what_;
+  base::Status status_;
+};
+
 }  // namespace berth::json

@@ -1,0 +1,144 @@
+#include "container/mounts.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "cri-proto/api.pb.h"
+#include "kernel/mount.h"
+
+namespace berth::container {
+namespace {
+
+using base::Code;
+using base::Fail;
+
+oci::Mount Bind(const std::string& destination, const base::Path& source, std::vector<std::string> options) {
+  return {.destination = destination, .type = "bind", .source = source.native(), .options = std::move(options)};
+}
+
+std::vector<oci::Mount> Defaults(const cri::ContainerConfig& config, const Pod& pod) {
+  const bool privileged = config.linux().security_context().privileged();
+  const std::string sys = privileged ? "rw" : "ro";
+  const std::string etc = config.linux().security_context().readonly_rootfs() ? "ro" : "rw";
+  std::vector<oci::Mount> out = {
+      {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}, {}, {}},
+      {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}, {}, {}},
+      {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}, {}, {}},
+      {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
+      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", sys}, {}, {}},
+      {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", sys}, {}, {}},
+      Bind("/dev/shm", pod.shm, {"rw", "rbind"}),
+      Bind("/etc/resolv.conf", pod.resolv_conf, {"rbind", etc}),
+      Bind("/etc/hostname", pod.hostname_file, {"rbind", etc}),
+  };
+  if (!pod.hosts.empty()) out.push_back(Bind("/etc/hosts", pod.hosts, {"rbind", etc}));
+  return out;
+}
+
+bool IsBelow(const std::string& path, const std::string& folder) {
+  return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
+}
+
+// "/a//b/../c/" -> "/a/c", as destinations are compared.
+std::string Clean(const std::string& path) {
+  std::string out = std::filesystem::path(path).lexically_normal().native();
+  if (out.size() > 1 && out.back() == '/') out.pop_back();
+  return out;
+}
+
+base::Status Propagate(const cri::Mount& mount, const base::Path& source, const std::vector<kernel::MountPoint>& mounts,
+                       oci::Mount& out, MountPlan& plan) {
+  const kernel::MountPoint* holder = kernel::MountOf(mounts, source);
+  const bool shared = holder != nullptr && holder->shared != 0;
+  const bool slave = holder != nullptr && holder->master != 0;
+  switch (mount.propagation()) {
+    case cri::PROPAGATION_HOST_TO_CONTAINER:
+      if (!shared && !slave) {
+        return Fail(Code::kInvalidArgument, "path ", source.native(), " is mounted on ",
+                    holder != nullptr ? holder->target.native() : "/", " but it is not a shared or slave mount");
+      }
+      out.options.emplace_back("rslave");
+      if (plan.rootfs_propagation.empty()) plan.rootfs_propagation = "rslave";
+      return {};
+    case cri::PROPAGATION_BIDIRECTIONAL:
+      if (!shared) {
+        return Fail(Code::kInvalidArgument, "path ", source.native(), " is mounted on ",
+                    holder != nullptr ? holder->target.native() : "/", " but it is not a shared mount");
+      }
+      out.options.emplace_back("rshared");
+      plan.rootfs_propagation = "rshared";
+      return {};
+    default: out.options.emplace_back("rprivate"); return {};
+  }
+}
+
+base::Status CheckRequest(const cri::Mount& mount, const MountOptions& options) {
+  if (mount.container_path().empty()) return Fail(Code::kInvalidArgument, "container_path is missing");
+  if (mount.container_path().front() != '/') return Fail(Code::kInvalidArgument, "container_path is not absolute");
+  if (Clean(mount.container_path()) == "/") return Fail(Code::kInvalidArgument, "container_path cannot be the root");
+  if (mount.has_image() && !mount.image().image().empty()) {
+    return Fail(Code::kUnimplemented, "ImageVolumeMountFailed: image volumes are not supported by this version");
+  }
+  if (mount.host_path().empty()) return Fail(Code::kInvalidArgument, "host_path is missing");
+  if (mount.host_path().front() != '/') return Fail(Code::kInvalidArgument, "host_path is not absolute");
+  if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
+    return Fail(Code::kUnimplemented, "uidMappings and gidMappings are not supported by this version");
+  }
+  if (mount.recursive_read_only()) {
+    if (!mount.readonly()) return Fail(Code::kInvalidArgument, "recursive_read_only needs readonly");
+    if (mount.propagation() != cri::PROPAGATION_PRIVATE) {
+      return Fail(Code::kInvalidArgument, "recursive_read_only needs private propagation");
+    }
+    if (!options.recursive_read_only) {
+      return Fail(Code::kInvalidArgument, "RROUnsupported: the runtime handler or the kernel has no recursive read-only mounts");
+    }
+  }
+  return {};
+}
+
+base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& options, kernel::ForeignPaths& paths,
+                                const base::Context& context, MountPlan& plan) {
+  RETURN_IF_ERROR(CheckRequest(mount, options));
+  ASSIGN_OR_RETURN(const kernel::ForeignPath source, paths.EnsureFolder(mount.host_path(), 0755, context));
+  oci::Mount out = Bind(Clean(mount.container_path()), source.resolved, {"rbind"});
+  if (mount.propagation() == cri::PROPAGATION_PRIVATE) {
+    out.options.emplace_back("rprivate");
+  } else {
+    ASSIGN_OR_RETURN(const std::vector<kernel::MountPoint> mounts, kernel::Mounts());
+    RETURN_IF_ERROR(Propagate(mount, source.resolved, mounts, out, plan));
+  }
+  out.options.emplace_back(mount.recursive_read_only() ? "rro" : mount.readonly() ? "ro" : "rw");
+  for (const std::string& option : mount.mount_options()) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return Fail(Code::kInvalidArgument, "mount_options: \"", option, "\" is not one of noexec, nodev, nosuid");
+    }
+    out.options.push_back(option);
+  }
+  return out;
+}
+
+}  // namespace
+
+base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options,
+                                  kernel::ForeignPaths& paths, const base::Context& context) {
+  MountPlan plan;
+  std::vector<oci::Mount> own;
+  for (const cri::Mount& mount : config.mounts()) {
+    ASSIGN_OR_RETURN(oci::Mount mapped, MapOne(mount, options, paths, context, plan), "mount ", mount.container_path());
+    own.push_back(std::move(mapped));
+  }
+  const auto depth = [](const oci::Mount& mount) { return std::count(mount.destination.begin(), mount.destination.end(), '/'); };
+  std::stable_sort(own.begin(), own.end(), [&](const auto& a, const auto& b) { return depth(a) < depth(b); });
+
+  for (oci::Mount& standard : Defaults(config, pod)) {
+    const bool replaced = std::any_of(own.begin(), own.end(), [&](const oci::Mount& mount) {
+      const bool covers = mount.destination == "/dev" || mount.destination == "/sys";
+      return mount.destination == standard.destination || (covers && IsBelow(standard.destination, mount.destination));
+    });
+    if (!replaced) plan.mounts.push_back(std::move(standard));
+  }
+  std::move(own.begin(), own.end(), std::back_inserter(plan.mounts));
+  return plan;
+}
+
+}  // namespace berth::container

@@ -1,0 +1,30 @@
+// What a container needs to know of its pod. sandbox/ makes it; container/ knows no sandboxes.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "cri-proto/cri.h"
+
+namespace berth::container {
+
+struct Pod {
+  std::string id;
+  std::shared_ptr<const cri::PodSandboxConfig> config;
+  std::string runtime;        // runtime handler's name, never empty
+  std::string cgroup_parent;  // effective: never empty; "/a/b" with cgroupfs, "….slice" with systemd
+  std::string hostname;
+  // Pinned namespaces; empty: the host's. pid_namespace is set only where the pod shares one.
+  base::Path net_namespace;
+  base::Path ipc_namespace;
+  base::Path uts_namespace;
+  base::Path pid_namespace;
+  // Files on the host that every container of the pod gets.
+  base::Path shm;
+  base::Path resolv_conf;
+  base::Path hosts;
+  base::Path hostname_file;
+};
+
+}  // namespace berth::container

@@ -1,0 +1,49 @@
+#include "container/resources.h"
+
+#include <algorithm>
+
+#include "cri-proto/api.pb.h"
+
+namespace berth::container {
+
+base::Result<oci::Resources> MapResources(const cri::LinuxContainerResources& resources, const ResourceOptions& options) {
+  oci::Resources out;
+  const auto invalid = [](const auto&... parts) { return base::Fail(base::Code::kInvalidArgument, "resources: ", parts...); };
+  if (resources.cpu_period() < 0 || resources.cpu_shares() < 0) return invalid("cpu_period and cpu_shares cannot be negative");
+  if (resources.cpu_period() > 0) out.cpu_period = static_cast<uint64_t>(resources.cpu_period());
+  if (resources.cpu_quota() != 0) out.cpu_quota = resources.cpu_quota();
+  // The kernel takes no less than 2.
+  if (resources.cpu_shares() > 0) out.cpu_shares = static_cast<uint64_t>(std::max<int64_t>(2, resources.cpu_shares()));
+  out.cpuset_cpus = resources.cpuset_cpus();
+  out.cpuset_mems = resources.cpuset_mems();
+
+  const int64_t memory = resources.memory_limit_in_bytes();
+  const int64_t swap = resources.memory_swap_limit_in_bytes();
+  if (memory < 0 && memory != -1) return invalid("memory_limit_in_bytes ", memory, " is negative");
+  if (memory != 0) out.memory_limit = memory;
+  if (swap > 0 && memory > 0 && swap < memory) {
+    return invalid("memory_swap_limit_in_bytes ", swap, " is memory and swap together and cannot be below the memory limit ", memory);
+  }
+  if (options.swap_controller) {
+    if (swap != 0) out.memory_swap = swap;
+    else if (memory > 0) out.memory_swap = memory;  // no swap
+  }
+
+  for (const cri::HugepageLimit& limit : resources.hugepage_limits()) {
+    if (!options.hugetlb_controller) {
+      // The kubelet sends 0 for every size there is, whether or not pods can use them.
+      if (limit.limit() == 0) continue;
+      return invalid("hugepage_limits: this host has no hugetlb cgroup controller");
+    }
+    out.hugepage_limits.push_back({.page_size = limit.page_size(), .limit = limit.limit()});
+  }
+  if (!resources.unified().empty() && !options.cgroup_v2) return invalid("unified needs cgroup v2");
+  for (const auto& [key, value] : resources.unified()) {
+    if (key.empty() || key.find('/') != std::string::npos) return invalid("unified: \"", key, "\" is not a cgroup file");
+    out.unified.emplace(key, value);
+  }
+  if (options.pids_limit > 0) out.pids_limit = options.pids_limit;
+  return out;
+}
+
+}  // namespace berth::container

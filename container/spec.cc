@@ -1,0 +1,180 @@
+#include "container/spec.h"
+
+#include <filesystem>
+
+#include "base/strings.h"
+#include "container/capabilities.h"
+#include "container/devices.h"
+#include "container/process.h"
+#include "container/seccomp.h"
+#include "cri-proto/api.pb.h"
+#include "kernel/limits.h"
+
+namespace berth::container {
+namespace {
+
+using base::Code;
+using base::Fail;
+
+// What the kubelet sends for procMount Default; used when a request has no security context at all.
+const std::vector<std::string>& DefaultMaskedPaths() {
+  static const std::vector<std::string> kPaths = {
+      "/proc/asound",     "/proc/acpi",        "/proc/interrupts",  "/proc/kcore",       "/proc/keys",    "/proc/latency_stats",
+      "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",        "/sys/firmware", "/sys/devices/virtual/powercap"};
+  return kPaths;
+}
+const std::vector<std::string>& DefaultReadonlyPaths() {
+  static const std::vector<std::string> kPaths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+  return kPaths;
+}
+
+base::Status CheckNamespaces(const cri::NamespaceOption& wanted, const cri::NamespaceOption& pod) {
+  if (wanted.network() != pod.network()) return Fail(Code::kInvalidArgument, "namespace_options.network differs from the pod's");
+  if (wanted.ipc() != pod.ipc()) return Fail(Code::kInvalidArgument, "namespace_options.ipc differs from the pod's");
+  if (wanted.pid() == cri::POD && pod.pid() != cri::POD) {
+    return Fail(Code::kInvalidArgument, "namespace_options.pid is POD, but the pod shares no pid namespace");
+  }
+  if (wanted.pid() == cri::NODE && pod.pid() != cri::NODE) {
+    return Fail(Code::kInvalidArgument, "namespace_options.pid is NODE, but not the pod's");
+  }
+  if (wanted.pid() == cri::TARGET && wanted.target_id().empty()) {
+    return Fail(Code::kInvalidArgument, "namespace_options.target_id is missing");
+  }
+  if (wanted.has_userns_options() && wanted.userns_options().mode() != cri::NODE) {
+    return Fail(Code::kUnimplemented, "namespace_options.userns_options: user namespaces are not supported by this version");
+  }
+  return {};
+}
+
+base::Status CheckSecurity(const cri::LinuxContainerSecurityContext& security, const Pod& pod) {
+  const auto& pod_security = pod.config->linux().security_context();
+  if (security.privileged() && !pod_security.privileged()) {
+    return Fail(Code::kInvalidArgument, "no privileged container allowed in a sandbox that is not privileged");
+  }
+  if (security.has_namespace_options()) {
+    RETURN_IF_ERROR(CheckNamespaces(security.namespace_options(), pod_security.namespace_options()));
+  }
+  if (security.has_selinux_options() && base::Exists("/sys/fs/selinux/enforce")) {
+    return Fail(Code::kUnimplemented, "selinux_options are not supported by this version");
+  }
+  const bool apparmor_localhost = security.apparmor().profile_type() == cri::SecurityProfile::Localhost ||
+                                  security.apparmor_profile().starts_with("localhost/");
+  if (apparmor_localhost && !base::Exists("/sys/kernel/security/apparmor/profiles")) {
+    return Fail(Code::kInvalidArgument, "apparmor: this host has no AppArmor, so the profile cannot be applied");
+  }
+  return {};
+}
+
+// The profile's name; empty: the runtime sets none.
+std::string ApparmorProfile(const cri::LinuxContainerSecurityContext& security) {
+  std::string name;
+  if (security.has_apparmor()) {
+    if (security.apparmor().profile_type() == cri::SecurityProfile::Localhost) name = security.apparmor().localhost_ref();
+  } else if (security.apparmor_profile().starts_with("localhost/")) {
+    name = security.apparmor_profile();
+  }
+  return name.starts_with("localhost/") ? name.substr(10) : name;
+}
+
+std::vector<oci::Namespace> Namespaces(const SpecRequest& request) {
+  const Pod& pod = request.pod;
+  const auto& security = request.config.linux().security_context();
+  std::vector<oci::Namespace> out = {{"mount", ""}};
+  if (!pod.net_namespace.empty()) out.push_back({"network", pod.net_namespace.native()});
+  if (!pod.uts_namespace.empty()) out.push_back({"uts", pod.uts_namespace.native()});
+  if (!pod.ipc_namespace.empty()) out.push_back({"ipc", pod.ipc_namespace.native()});
+  // Without options of its own a container follows its pod.
+  const auto& own = security.has_namespace_options() ? security.namespace_options()
+                                                     : pod.config->linux().security_context().namespace_options();
+  switch (own.pid()) {
+    case cri::POD: out.push_back({"pid", pod.pid_namespace.native()}); break;
+    case cri::CONTAINER: out.push_back({"pid", ""}); break;
+    case cri::TARGET: out.push_back({"pid", request.target_namespace.native()}); break;
+    default: break;
+  }
+  return out;
+}
+
+base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOptions& options) {
+  const cri::ContainerConfig& config = request.config;
+  const auto& security = config.linux().security_context();
+  oci::Process process;
+  process.terminal = config.tty();
+  ASSIGN_OR_RETURN(process.args, Arguments(config, request.image));
+  ASSIGN_OR_RETURN(process.env, Environment(config, request.image, request.pod.hostname));
+  ASSIGN_OR_RETURN(process.cwd, WorkingDirectory(config, request.image));
+  process.uid = static_cast<uint32_t>(request.user.uid);
+  process.gid = static_cast<uint32_t>(request.user.gid);
+  for (const int64_t group : request.user.groups) process.additional_gids.push_back(static_cast<uint32_t>(group));
+  ASSIGN_OR_RETURN(process.capabilities, MapCapabilities(security, options.default_capabilities, options.own_capabilities));
+  process.no_new_privileges = security.no_new_privs();
+  process.apparmor_profile = ApparmorProfile(security);
+  if (config.linux().has_resources()) {
+    const int wanted = static_cast<int>(config.linux().resources().oom_score_adj());
+    if (wanted < -1000 || wanted > 1000) return Fail(Code::kInvalidArgument, "oom_score_adj ", wanted, " is out of range");
+    process.oom_score_adj = wanted;
+    if (options.clamp_oom_score_adj) {
+      ASSIGN_OR_RETURN(process.oom_score_adj, kernel::ClampOomScoreAdj(wanted));
+    }
+  }
+  return process;
+}
+
+void Annotate(const SpecRequest& request, oci::Spec& spec) {
+  const auto& metadata = request.pod.config->metadata();
+  spec.annotations = {
+      {"io.kubernetes.cri.container-type", "container"},
+      {"io.kubernetes.cri.container-name", request.config.metadata().name()},
+      {"io.kubernetes.cri.image-name", request.image_name},
+      {"io.kubernetes.cri.sandbox-id", request.pod.id},
+      {"io.kubernetes.cri.sandbox-name", metadata.name()},
+      {"io.kubernetes.cri.sandbox-namespace", metadata.namespace_()},
+      {"io.kubernetes.cri.sandbox-uid", metadata.uid()},
+  };
+}
+
+}  // namespace
+
+base::Status CheckConfig(const cri::ContainerConfig& config, const Pod& pod) {
+  if (config.metadata().name().empty()) return Fail(Code::kInvalidArgument, "config.metadata.name is missing");
+  if (config.image().image().empty()) return Fail(Code::kInvalidArgument, "config.image is missing");
+  if (config.stdin_once() && !config.stdin()) return Fail(Code::kInvalidArgument, "stdin_once needs stdin");
+  if (config.cdi_devices_size() > 0) return Fail(Code::kUnimplemented, "CDI_devices are not supported by this version");
+  const base::Path log_path = config.log_path();
+  if (log_path.is_absolute() || log_path.lexically_normal().native().starts_with("..")) {
+    return Fail(Code::kInvalidArgument, "log_path \"", config.log_path(), "\" leaves the log directory");
+  }
+  return CheckSecurity(config.linux().security_context(), pod);
+}
+
+base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions& options, kernel::ForeignPaths& paths,
+                                  const base::Context& context) {
+  const cri::ContainerConfig& config = request.config;
+  const auto& security = config.linux().security_context();
+  oci::Spec spec;
+  spec.oci_version = options.oci_version;
+  ASSIGN_OR_RETURN(spec.process, MapProcess(request, options));
+  spec.root_path = request.rootfs.native();
+  spec.root_readonly = security.readonly_rootfs();
+  ASSIGN_OR_RETURN(MountPlan mounts, MapMounts(config, request.pod, options.mounts, paths, context));
+  spec.mounts = std::move(mounts.mounts);
+  spec.rootfs_propagation = std::move(mounts.rootfs_propagation);
+  spec.namespaces = Namespaces(request);
+  if (options.resources.cgroup_v2 && !security.privileged()) spec.namespaces.push_back({"cgroup", ""});
+  spec.cgroups_path = request.cgroups_path;
+  ASSIGN_OR_RETURN(spec.resources, MapResources(config.linux().resources(), options.resources));
+  ASSIGN_OR_RETURN(DevicePlan devices, MapDevices(config, paths, context));
+  spec.devices = std::move(devices.devices);
+  spec.resources.devices = std::move(devices.rules);
+  if (!security.privileged()) {
+    ASSIGN_OR_RETURN(spec.seccomp, MapSeccomp(security, spec.process.capabilities.bounding));
+    const bool given = config.linux().has_security_context();
+    const auto list = [](const auto& paths_given) { return std::vector<std::string>(paths_given.begin(), paths_given.end()); };
+    spec.masked_paths = given ? list(security.masked_paths()) : DefaultMaskedPaths();
+    spec.readonly_paths = given ? list(security.readonly_paths()) : DefaultReadonlyPaths();
+  }
+  Annotate(request, spec);
+  return spec;
+}
+
+}  // namespace berth::container
