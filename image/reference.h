@@ -22,7 +22,7 @@ struct Reference {
 
   std::string Name() const;      // "docker.io/library/busybox"
   std::string Full() const;      // "docker.io/library/busybox:1.36" or "...@sha256:..."
-  std::string Familiar() const;  // "busybox:1.36": shortest text that parses to the same
+  std::string Familiar() const;  // "busybox:1.36": without what parsing adds to the name
   std::string WireHost() const;  // what is connected to: "registry-1.docker.io" for docker.io, else the domain
 
   auto operator<=>(const Reference&) const = default;
