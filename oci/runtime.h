@@ -4,7 +4,6 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,10 +17,10 @@
 
 namespace berth::oci {
 
-enum class Status { kCreating, kCreated, kRunning, kPaused, kStopped };
+enum class Phase { kCreating, kCreated, kRunning, kPaused, kStopped };
 
 struct State {
-  Status status = Status::kStopped;
+  Phase phase = Phase::kStopped;
   pid_t pid = 0;  // 0 when stopped
   base::Path bundle;
 };
@@ -33,7 +32,6 @@ struct Features {
   bool recursive_read_only = false;   // mount option "rro"; the kernel must know it as well (5.12)
   bool idmapped_mounts = false;       // uidMappings and gidMappings of a mount are obeyed, not ignored
   bool exec_cgroup = false;           // `exec --cgroup`
-  std::map<std::string, std::string> annotations;  // as the runtime tells them
 };
 
 struct CreateOptions {
@@ -70,7 +68,7 @@ class Runtime {
   // The environment that every command of this runtime is run with, KEY=VALUE.
   virtual std::vector<std::string> Environment() const = 0;
 
-  // kInvalidArgument when the process cannot be started (no such program, not executable), else kInternal.
+  // kNotFound for a container that the runtime does not know.
   virtual base::Status Start(const std::string& id, const base::Context& context) = 0;
 
   // A container that does not exist or has stopped is success: there is nothing left to signal. `all`: to every process
@@ -83,8 +81,8 @@ class Runtime {
 
   virtual base::Result<State> GetState(const std::string& id, const base::Context& context) = 0;  // kNotFound
 
-  // Starts the runtime's exec and does not wait for it. It ends with the exit code of the process, or with one of its own
-  // (crun 1, runc 255) and a message in log_file when there was no process.
+  // Starts the runtime's exec and does not wait for it. It ends with the exit code of the process; or, when there was none,
+  // with 255 or 1 and a message in log_file and on stderr.
   virtual base::Result<base::Child> Exec(const ExecOptions& options) = 0;
 
   // `resources`: ToJson(Resources).
@@ -98,7 +96,7 @@ class RuntimeBinary : public Runtime {
   struct Options {
     std::string name;            // of the handler, for messages: "crun"
     base::Path path;             // of the binary, absolute
-    base::Path root;             // where the runtime keeps its state, on tmpfs; made when it is missing
+    base::Path root;             // where the runtime keeps its state, on tmpfs; it makes the folder itself
     bool systemd_cgroup = false; // cgroups are made by systemd and cgroupsPath is "slice:prefix:name"
   };
   explicit RuntimeBinary(Options options);
@@ -116,10 +114,9 @@ class RuntimeBinary : public Runtime {
 
  private:
   std::vector<std::string> Command(std::vector<std::string> rest, const base::Path& log_file = {}) const;
-  base::Result<base::RunResult> RunCommand(std::vector<std::string> rest, std::string input, const base::Context& context) const;
-  base::Status RunChecked(std::string_view what, const std::string& id, std::vector<std::string> rest, std::string input,
-                          const base::Context& context) const;
+  base::Result<std::string> RunCommand(std::vector<std::string> rest, std::string input, const base::Context& context) const;
   bool Knows(const std::string& id) const;
+  base::Error Explain(base::Error error, std::string_view verb, const std::string& id) const;
 
   const Options options_;
   base::Guarded<std::shared_ptr<const Features>> features_;

@@ -82,6 +82,16 @@ struct HugepageLimit {
   uint64_t limit = 0;
 };
 
+struct ThrottleDevice {
+  int64_t major = 0;
+  int64_t minor = 0;
+  uint64_t rate = 0;  // bytes or operations a second
+};
+struct BlockIo {
+  std::optional<uint16_t> weight;
+  std::vector<ThrottleDevice> read_bps, write_bps, read_iops, write_iops;
+};
+
 struct Resources {
   std::vector<DeviceRule> devices;
   std::optional<int64_t> memory_limit;
@@ -94,6 +104,7 @@ struct Resources {
   std::string cpuset_mems;
   std::optional<int64_t> pids_limit;
   std::vector<HugepageLimit> hugepage_limits;
+  BlockIo block_io;
   std::map<std::string, std::string> unified;
 };
 
