@@ -45,7 +45,7 @@ class ConfWatcher {
 
   explicit ConfWatcher(Options options) : options_(std::move(options)) {}
   void WatchAll();
-  bool WatchPath(const base::Path& path, bool subfolders);
+  void WatchPath(const base::Path& path, bool subfolders);
   void WatchFolder(const base::Path& folder, const std::string& name);
   bool TakeEvents();
   void Arm(std::chrono::milliseconds delay);
@@ -57,6 +57,7 @@ class ConfWatcher {
   std::map<int, Names> watches_;
   std::map<int, Names> next_;  // being built by WatchAll
   base::Status watching_;
+  bool armed_ = false;
 };
 
 }  // namespace berth::network

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +17,7 @@
 #include "network/attach_request.h"
 #include "network/attachment_cache.h"
 #include "network/config_folder.h"
+#include "network/list_run.h"
 #include "network/plugin.h"
 #include "network/result.h"
 
@@ -36,9 +36,6 @@ struct Options {
   std::unique_ptr<PluginRunner> runner;  // null: a ProcessRunner over bin_dirs
 };
 
-// Called after each run of a plugin, in the caller's thread, whether it failed or not.
-using Observer = std::function<void(std::string_view plugin, std::chrono::nanoseconds took)>;
-
 // Thread-safe; pods are attached in parallel. Calls for one sandbox must not overlap: the caller's operations see to that.
 class Network {
  public:
@@ -47,8 +44,8 @@ class Network {
 
   // Runs ADD of the whole list. When that fails, or when the answer holds no address, runs DEL of the whole list with
   // time of its own, even if `context` has ended; what DEL could not undo is in Error::clean_up, and Del must be called
-  // again. kUnavailable when there is no usable configuration (the text is that of Status), kAlreadyExists when the
-  // sandbox is attached. Costs the plugins, two small files, no flush unless asked for.
+  // again. kUnavailable when there is no usable configuration (the text is that of Status), kNotFound when a
+  // plugin's binary is missing, kAlreadyExists when the sandbox is attached. Costs the plugins, two small files, no flush unless asked for.
   base::Result<Attachment> Add(const AttachRequest& request, const base::Context& context, const Observer& observer = {});
 
   // Runs DEL with the configuration, arguments and result that ADD had; without those with today's configuration and
@@ -65,7 +62,8 @@ class Network {
   base::Status Status(const base::Context& context);
 
   // Undoes the attachments that are not of `valid` sandboxes: DEL for those in the cache, then GC for lists of at least
-  // 1.1.0. For the daemon's start, after every known sandbox is loaded. All is tried, the first error returned.
+  // 1.1.0. For the daemon's start, after every known sandbox is loaded and before pods are added: it must not overlap Add,
+  // whose addresses it would take for left-overs. All is tried, the first error returned.
   base::Status Gc(const std::set<std::string>& valid, const base::Context& context);
 
   // UpdateRuntimeConfig: "10.0.0.0/24" or several with commas; "" is ignored. Kept over restarts. kInvalidArgument.
@@ -80,25 +78,23 @@ class Network {
   base::Result<std::set<std::string>> Attached() const;
 
  private:
-  struct Call;
   struct Readiness {
-    std::shared_ptr<const LoadedConfig> config;  // that `answer` is about
-    std::optional<base::Error> answer;           // nothing: ready
+    std::shared_ptr<const LoadedConfig> config;  // that `answer` is about; has a list
+    base::Status answer;
     base::TimePoint until{};
     bool asking = false;
   };
-  using Versions = std::map<std::string, std::vector<std::string>>;  // by binary, time and size
+  using Versions = std::map<std::string, std::vector<std::string>>;  // that a binary supports, by its identity
 
   explicit Network(Options options);
-  base::Result<std::string> AddAll(const Call& call, const base::Context& context);
-  base::Status DelAll(const Call& call, const base::Context& context);
-  base::Status DelSandbox(const AttachRequest& request, const base::Context& context, const Observer& observer);
-  base::Result<std::string> RunPlugin(const Call& call, const PluginConfig& plugin, std::string_view command,
-                                      std::string_view previous, const base::Context& context, int* code = nullptr);
+  ListRun RunOf(const ConfigList& list, const Observer& observer) const;
+  base::Status Undo(const ListRun& run, const CachedAttachment& attachment) const;
+  base::Status DelCached(const CachedAttachment& attachment, const base::Path& netns, const base::Context& context,
+                         const Observer& observer) const;
+  base::Error NotConfigured(const LoadedConfig& loaded) const;
   base::Status Ask(const ConfigList& list, const base::Context& context);
   base::Status CheckVersion(const ConfigList& list, const PluginConfig& plugin, const base::Context& context);
-  base::Error Undo(base::Error cause, const Call& call);
-  base::Error NotConfigured(const LoadedConfig& config) const;
+  base::Path PodCidrFile() const { return options_.cache_dir / "pod_cidr"; }
 
   const Options options_;
   AttachmentCache cache_;
