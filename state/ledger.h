@@ -81,7 +81,8 @@ class Ledger {
   // Undoes entries that `which` accepts (all without it), last first. One that fails does not stop the others. What was
   // undone is forgotten, what was not stays for the next call. When no entry is left both files are removed, and their
   // folders if they are empty.
-  // A full disk does not matter. Undoers run without any lock held; a second Undo at the same time waits for the first.
+  // A full disk does not matter. Undoers run without the ledger's lock. A second Undo at the same time attempts nothing
+  // and reports one thing left, kUnavailable.
   UndoReport Undo(const Undoers& undoers, const base::Context& context,
                   const std::function<bool(const Entry&)>& which = nullptr);
 
@@ -115,7 +116,7 @@ class Ledger {
   base::Status RemoveFiles();
 
   const Files files_;
-  std::mutex undoing_;  // one Undo at a time; taken before mutex_
+  std::mutex undoing_;  // tried, never waited for: one Undo at a time
   // Guards what follows, and keeps appended lines in order: it is held over write(2) to the object's own small files.
   mutable std::mutex mutex_;
   std::map<uint64_t, Live> live_;

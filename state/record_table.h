@@ -47,7 +47,7 @@ class RecordTable {
     Value value;
   };
   using View = std::vector<std::shared_ptr<const Record>>;  // ordered by id
-  using ChangeFn = std::function<base::Result<Value>(const void*)>;
+  using ChangeFn = std::function<base::Result<Value>(const Value&)>;
   struct Options {
     base::Path folder;
     std::string kind;  // "container": how errors call an object
@@ -73,7 +73,6 @@ class RecordTable {
     Persist persist;
     base::Durability durability;
     base::Result<Value> result = Value();
-    bool counted = false;  // in the batch at hand: fn accepted
     bool done = false;
   };
   struct Object {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/file.h"
 #include "base/result.h"
@@ -27,22 +28,23 @@ class SlotFile {
   static constexpr size_t kSlack = 1024;
   static constexpr size_t kMaxCapacity = 8 << 20;
 
-  // Makes `path` (under "<path>.tmp" first) with mode 0600, or replaces it. The folder must exist. With kDurable its data
-  // and its name are on disk afterwards; the folder's own name is the caller's to sync. kResourceExhausted: no room.
+  // Makes `path` (under "<path>.tmp" first) with mode 0600, or replaces it. The folder must exist. With kDurable its data,
+  // its name and its folder's name are on disk afterwards. kResourceExhausted: no room, or content that fits no record.
   static base::Result<SlotFile> Create(base::Path path, std::string_view content, base::Durability durability);
 
   // Opens what is there. err ENOENT: there is no such file. kInternal "damaged": neither slot is intact.
   static base::Result<SlotFile> Open(base::Path path);
 
-  // After an error the content is still the old one. Content that outgrows the capacity makes a new, larger file in
-  // place of this one, which needs room: kResourceExhausted leaves the old file valid.
+  // kDurable is as for Create. After an error the content is still the old one (save that a folder could not be synced).
+  // Content that outgrows the capacity makes a new, larger file in place of this one, which needs room:
+  // kResourceExhausted leaves the old file valid.
   base::Status Write(std::string_view content, base::Durability durability);
 
   // As of the last Open, Create or successful Write.
   base::Result<std::string> Read() const;
 
   // Flushes what volatile writes left in memory.
-  base::Status Sync() const;
+  base::Status Sync();
 
   // Unlinks it. Already gone is success. The folder is synced with kDurable.
   base::Status Remove(base::Durability durability);
@@ -55,11 +57,14 @@ class SlotFile {
 
  private:
   explicit SlotFile(base::Path path) : path_(std::move(path)) {}
+  static base::Result<SlotFile> Make(base::Path path, std::string_view content, base::Durability durability);
+  base::Status SyncName();
 
   base::Path path_;
   size_t capacity_ = 0;
   uint64_t sequence_ = 0;  // of the current slot; it lies at (sequence_ % 2) * capacity_
   bool recovered_ = false;
+  bool name_synced_ = false;
 };
 
 }  // namespace berth::state

@@ -125,8 +125,8 @@ class Store {
   template <typename Fn>
   base::Result<std::shared_ptr<const T>> Update(std::string_view id, Fn&& fn, Persist persist,
                                                 base::Durability durability = base::Durability::kVolatile) {
-    const RecordTable::ChangeFn change = [&fn](const void* old) -> base::Result<RecordTable::Value> {
-      ASSIGN_OR_RETURN(T value, base::Result<T>(fn(*static_cast<const T*>(old))));
+    const RecordTable::ChangeFn change = [&fn](const RecordTable::Value& old) -> base::Result<RecordTable::Value> {
+      ASSIGN_OR_RETURN(T value, base::Result<T>(fn(*static_cast<const T*>(old.get()))));
       return std::make_shared<const T>(std::move(value));
     };
     ASSIGN_OR_RETURN(auto value, table_.Update(id, change, persist, durability));
