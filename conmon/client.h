@@ -58,8 +58,8 @@ struct Launched {
 // kDeadlineExceeded or kCancelled when the context or create_limit ended first.
 base::Result<Launched> LaunchMonitor(const LaunchOptions& options, const base::Context& context);
 
-// Makes the exit file with kExitFileSize bytes of its own blocks, durable as far as its content goes (the folder is the
-// caller's to flush). An existing record is kept: kAlreadyExists.
+// Opens the exit file, making it with kExitFileSize bytes of its own blocks when it is missing or short. Nothing is flushed:
+// the record's own flush covers the content, the folder is the caller's. An existing record is kept: kAlreadyExists.
 base::Result<base::UniqueFd> MakeExitFile(const base::Path& path);
 
 // The record; nothing while there is none: no file, still zero, or torn.

@@ -70,7 +70,7 @@ struct Reply {
   uint32_t unused2 = 0;
   int64_t finished_at = 0;
 };
-static_assert(sizeof(Reply) == 80);
+static_assert(sizeof(Reply) == 72);
 
 inline constexpr size_t kSyncTextLimit = 3072;
 struct SyncMessage {
