@@ -1,0 +1,99 @@
+// One pull from its start to its end, whoever waits for it.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "base/executor.h"
+#include "base/guarded.h"
+#include "base/result.h"
+#include "image/manifest.h"
+#include "image/pull.h"
+#include "image/registry.h"
+#include "image/store.h"
+
+namespace berth::image {
+
+class PullOperation;
+
+// Which pull brings which layer, by chain id, so that no layer is fetched twice at once. Shared by all pulls of a Puller.
+// A pull waits only for layers that were claimed before it claimed its own, so that no two wait for each other.
+struct LayerBoard {
+  std::mutex mutex;
+  std::condition_variable changed;  // claims, results of layers, cancellation
+  std::map<Digest, const PullOperation*> claims;
+};
+
+// Run is called once, on one thread; the rest is thread-safe.
+class PullOperation {
+ public:
+  PullOperation(const Puller::Options& options, LayerBoard* board, TokenCache* tokens, Reference reference, AuthConfig auth);
+
+  // Blocks. When it fails nothing is left: no record, no folder, and layers that nobody else needs go with their pins.
+  base::Result<PullResult> Run();
+  void Cancel();
+  bool cancelled() const { return context_.cancelled(); }
+  PullProgress Progress() const;
+
+ private:
+  // What is to be unpacked, chosen for this host.
+  struct Selected {
+    Digest digest;  // of the manifest
+    Manifest manifest;
+    ImageConfig config;
+    std::string config_body;
+  };
+  struct Layer {
+    Descriptor descriptor;
+    Digest diff_id;
+    Digest chain_id;
+    std::optional<LayerPin> pin;  // the operation's own thread only
+    std::atomic<int64_t> done = 0;
+    std::atomic<LayerState> state = LayerState::kWaiting;
+    // Under the board's mutex:
+    bool mine = false;
+    std::optional<base::Result<UnpackedLayer>> unpacked;
+  };
+
+  base::Result<PullResult> Pull();
+  base::Result<std::optional<PullResult>> TagKnownImage(const Digest& digest);
+  base::Result<Selected> Select(const Resolved& resolved, int depth, bool platform_named);
+  base::Result<Selected> SelectFromIndex(const Index& index, int depth);
+  base::Result<Selected> SelectManifest(Manifest manifest, const Digest& digest, bool platform_named);
+  void MakeLayers(const Selected& selected);
+  base::Status BringLayers(base::Executor& threads);
+  base::Status BringLayer(size_t index, base::Executor& threads);
+  base::Status Claim(Layer& layer, base::Executor& threads);
+  base::Status Commit(size_t index);
+  void FetchLayer(Layer& layer);
+  base::Result<UnpackedLayer> Unpack(Layer& layer);
+  void SetStage(std::string_view stage);
+  base::Error CauseOr(base::Error error);
+  void ReleaseClaims();
+
+  const Puller::Options& options_;
+  LayerBoard* const board_;
+  TokenCache* const tokens_;
+  const Reference reference_;
+  const AuthConfig auth_;
+  const base::Context context_ = base::Context::Make();
+  std::unique_ptr<RegistryClient> client_;
+  int documents_ = 0;
+  std::vector<std::shared_ptr<Layer>> layers_;  // set once, before the threads start
+  std::optional<base::Error> cause_;            // under the board's mutex: what failed first
+
+  struct Shown {
+    std::string stage;
+    std::vector<std::shared_ptr<Layer>> layers;
+  };
+  mutable base::Guarded<Shown> shown_;
+};
+
+}  // namespace berth::image
