@@ -90,7 +90,7 @@ Status MakeInHierarchy(const CgroupHierarchy& hierarchy, const Path& group, std:
   const bool cpuset = !hierarchy.v2 && Contains(hierarchy.controllers, "cpuset");
   Path at = hierarchy.mount;
   for (const Path& part : group.relative_path()) {
-    if (hierarchy.v2) RETURN_IF_ERROR(DelegateControllers(at));
+    if (!hierarchy.controllers.empty() && hierarchy.v2) RETURN_IF_ERROR(DelegateControllers(at));
     const Path folder = at / part;
     if (mkdir(folder.c_str(), 0755) == 0) made.push_back(folder);
     else if (errno != EEXIST) return FailErrno(errno, "make cgroup ", folder.native());
@@ -113,8 +113,6 @@ Result<CgroupTree> CgroupTree::Detect(const Path& mountinfo) {
     if ((mount.type != "cgroup" && mount.type != "cgroup2") || !seen.insert(mount.device).second) continue;
     CgroupHierarchy hierarchy{.mount = mount.target, .v2 = mount.type == "cgroup2"};
     if (hierarchy.v2) {
-      ASSIGN_OR_RETURN(const std::string has, base::ReadFile(mount.target / "cgroup.controllers", 4096));
-      hierarchy.controllers = Words(has);
       v2 = true;
     } else {
       hierarchy.controllers = V1Controllers(mount);
@@ -125,8 +123,12 @@ Result<CgroupTree> CgroupTree::Detect(const Path& mountinfo) {
   }
   if (!v1 && !v2) return Fail(Code::kFailedPrecondition, "no cgroup hierarchy is mounted");
   tree.mode_ = !v1 ? CgroupMode::kV2 : v2 ? CgroupMode::kHybrid : CgroupMode::kV1;
+  if (!tree.unified()) return tree;
   // Beside a v2 hierarchy with all controllers a named v1 one is some program's private register.
-  if (tree.unified()) std::erase_if(tree.hierarchies_, [](const CgroupHierarchy& one) { return !one.v2; });
+  std::erase_if(tree.hierarchies_, [](const CgroupHierarchy& one) { return !one.v2; });
+  CgroupHierarchy& hierarchy = tree.hierarchies_.front();
+  ASSIGN_OR_RETURN(const std::string has, base::ReadFile(hierarchy.mount / "cgroup.controllers", 4096));
+  hierarchy.controllers = Words(has);
   return tree;
 }
 

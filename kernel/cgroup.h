@@ -23,7 +23,9 @@ enum class CgroupMode {
 struct CgroupHierarchy {
   base::Path mount;                      // "/sys/fs/cgroup/memory"
   bool v2 = false;
-  std::vector<std::string> controllers;  // "cpu", "memory"; "name=systemd" for a named v1 hierarchy
+  // "cpu", "memory"; "name=systemd" for a named v1 hierarchy. None for the v2 one of a hybrid host: OCI runtimes only
+  // keep processes in that.
+  std::vector<std::string> controllers;
 };
 
 // What the kubelet and OCI call a cgroup, as a path below each hierarchy's mount, "/" first:
@@ -54,7 +56,7 @@ class CgroupTree {
   bool Exists(const base::Path& group) const;  // in any hierarchy
 
   // mkdir -p in every hierarchy. v2: every controller that an ancestor has is switched on for its children, where the
-  // kernel allows it. v1: an empty cpuset takes its parent's cpus and mems. Existing folders are success; a failure
+  // kernel allows it; a group that has groups below can then hold no process itself. v1: an empty cpuset takes its parent's cpus and mems. Existing folders are success; a failure
   // removes what this call made.
   base::Status Create(const base::Path& group) const;
 
