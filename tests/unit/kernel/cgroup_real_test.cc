@@ -29,6 +29,7 @@ class RealCgroup : public testing::TestWithParam<bool> {
     auto tree = CgroupTree::Detect(temp_.File("mountinfo", text));
     if (!tree) GTEST_SKIP() << tree.error().message;
     tree_ = *tree;
+    if (tree_.unified()) delegated_ = Contents(Delegation());
     group_ = "/berth-test-" + base::RandomId().substr(0, 16);
     const base::Status made = tree_.Create(group_);
     if (!made && made.error().err == EROFS) GTEST_SKIP() << "cgroups are read-only here";
@@ -40,7 +41,16 @@ class RealCgroup : public testing::TestWithParam<bool> {
     EXPECT_OK(tree_.WaitEmpty(group_, kLong));
     EXPECT_OK(tree_.Remove(group_));
     EXPECT_FALSE(tree_.Exists(group_));
+    if (!tree_.unified()) return;
+    // The host's root gets back what Create switched on; other groups may by now use it.
+    const std::string now = Contents(Delegation());
+    for (const std::string_view name : base::Split(base::Trim(now), ' ')) {
+      if (delegated_.find(name) != std::string::npos) continue;
+      const base::Status refused = base::WriteKernelFile(Delegation(), base::Cat("-", name));
+      (void)refused;
+    }
   }
+  base::Path Delegation() const { return tree_.hierarchies().front().mount / "cgroup.subtree_control"; }
   // A shell that runs `script` once it is in the group.
   base::Child Start(const base::Path& group, const std::string& script) {
     int ends[2];
@@ -62,6 +72,7 @@ class RealCgroup : public testing::TestWithParam<bool> {
   TempFolder temp_;
   CgroupTree tree_;
   base::Path group_;
+  std::string delegated_;
 };
 INSTANTIATE_TEST_SUITE_P(Trees, RealCgroup, testing::Values(false, true),
                          [](const auto& way) { return way.param ? "UnifiedAlone" : "All"; });
