@@ -194,69 +194,63 @@ Result<Child> Spawn(const SpawnOptions& options) {
                              : SpawnPlain(options, plan, argv.data(), envp.data());
 }
 
-namespace {
-
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
 Result<Pipe> MakePipe() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return FailErrno(errno, "pipe");
   return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-void Keep(std::string& out, std::string_view data, size_t limit, bool& cut) {
-  const size_t room = limit - std::min(limit, out.size());
-  cut = cut || data.size() > room;
-  out.append(data.substr(0, room));
-}
+namespace {
 
-// Reads once; closes the descriptor at EOF or error.
-void ReadOnce(UniqueFd& fd, std::string& out, size_t limit, bool& cut) {
+// Reads once, keeps what there is room for; closes the descriptor at EOF or error.
+void ReadOnce(UniqueFd& fd, std::string& out, size_t room, bool& cut) {
   std::array<char, 16384> buffer;
   const ssize_t got = read(fd.get(), buffer.data(), buffer.size());
-  if (got > 0) Keep(out, {buffer.data(), static_cast<size_t>(got)}, limit, cut);
-  else if (got == 0 || (errno != EINTR && errno != EAGAIN)) fd.Reset();
+  if (got > 0) {
+    const size_t size = static_cast<size_t>(got);
+    cut = cut || size > room;
+    out.append(buffer.data(), std::min(size, room));
+  } else if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
+    fd.Reset();
+  }
+}
+
+void WriteOnce(const UniqueFd& fd, std::string_view& input) {
+  // SIGPIPE is ignored in all our programs: a child that does not read its input gives EPIPE here.
+  const ssize_t wrote = write(fd.get(), input.data(), input.size());
+  if (wrote > 0) input.remove_prefix(static_cast<size_t>(wrote));
+  else if (wrote < 0 && errno != EINTR && errno != EAGAIN) input = {};
 }
 
 }  // namespace
 
-Result<RunResult> Run(RunOptions options, const Context& context) {
-  const std::string what = options.spawn.program.filename().native();
-  RETURN_IF_ERROR(context.Check(what));
-  ASSIGN_OR_RETURN(Pipe in, MakePipe());
-  ASSIGN_OR_RETURN(Pipe out, MakePipe());
-  ASSIGN_OR_RETURN(Pipe err, MakePipe());
-  for (const int fd : {in.write.get(), out.read.get(), err.read.get()}) fcntl(fd, F_SETFL, O_NONBLOCK);
-  options.spawn.fds.insert(options.spawn.fds.end(), {{in.read.get(), 0}, {out.write.get(), 1}, {err.write.get(), 2}});
-  ASSIGN_OR_RETURN(Child child, Spawn(options.spawn));
-  in.read.Reset();
-  out.write.Reset();
-  err.write.Reset();
-
-  RunResult result;
-  std::string_view input = options.input;
+Result<Collected> Collect(Child& child, UniqueFd input, UniqueFd output, UniqueFd errors, const CollectOptions& options,
+                          const Context& context, std::string_view what) {
+  for (const int fd : {input.get(), output.get(), errors.get()}) {
+    if (fd >= 0) fcntl(fd, F_SETFL, O_NONBLOCK);
+  }
+  Collected result;
+  const auto room = [&](const std::string& kept) {
+    const size_t total = result.output.size() + result.errors.size();
+    return std::min(options.each_limit - std::min(options.each_limit, kept.size()), options.total_limit - std::min(options.total_limit, total));
+  };
+  std::string_view left = options.input;
   bool errors_cut = false;
   bool ended = false;
   TimePoint drain_until = TimePoint::max();
-  while (!ended || ((out.read || err.read) && Monotonic::now() < drain_until)) {
-    if (input.empty()) in.write.Reset();
+  while (!ended || ((output || errors) && Monotonic::now() < drain_until)) {
+    if (left.empty()) input.Reset();
     pollfd fds[5] = {{ended ? -1 : child.pidfd(), POLLIN, 0},
-                     {context.fd(), POLLIN, 0},
-                     {in.write.get(), POLLOUT, 0},
-                     {out.read.get(), POLLIN, 0},
-                     {err.read.get(), POLLIN, 0}};
-    if (poll(fds, 5, PollTimeout(std::min(context.deadline(), drain_until))) < 0 && errno != EINTR) return FailErrno(errno, "poll");
-    if (!ended) RETURN_IF_ERROR(context.Check(what));  // ~Child kills the group and reaps
-    if (fds[3].revents != 0) ReadOnce(out.read, result.output, options.output_limit, result.output_cut);
-    if (fds[4].revents != 0) ReadOnce(err.read, result.errors, options.output_limit, errors_cut);
-    if (fds[2].revents != 0) {
-      // SIGPIPE is ignored in all our programs: a child that does not read its input gives EPIPE here.
-      const ssize_t wrote = write(in.write.get(), input.data(), input.size());
-      if (wrote > 0) input.remove_prefix(static_cast<size_t>(wrote));
-      else if (wrote < 0 && errno != EINTR && errno != EAGAIN) input = {};
-    }
+                     {ended ? -1 : context.fd(), POLLIN, 0},
+                     {input.get(), POLLOUT, 0},
+                     {output.get(), POLLIN, 0},
+                     {errors.get(), POLLIN, 0}};
+    const TimePoint until = ended ? drain_until : context.deadline();
+    if (poll(fds, 5, PollTimeout(until)) < 0 && errno != EINTR) return FailErrno(errno, "poll");
+    if (!ended) RETURN_IF_ERROR(context.Check(what));
+    if (fds[3].revents != 0) ReadOnce(output, result.output, room(result.output), result.output_cut);
+    if (fds[4].revents != 0) ReadOnce(errors, result.errors, room(result.errors), errors_cut);
+    if (fds[2].revents != 0) WriteOnce(input, left);
     if (fds[0].revents != 0 && !ended) {
       ASSIGN_OR_RETURN(result.exit, child.Wait(context, what));
       ended = true;
@@ -264,6 +258,46 @@ Result<RunResult> Run(RunOptions options, const Context& context) {
     }
   }
   return result;
+}
+
+Result<RunResult> Run(RunOptions options, const Context& context) {
+  const std::string what = options.spawn.program.filename().native();
+  RETURN_IF_ERROR(context.Check(what));
+  ASSIGN_OR_RETURN(Pipe in, MakePipe());
+  ASSIGN_OR_RETURN(Pipe out, MakePipe());
+  ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  options.spawn.fds.insert(options.spawn.fds.end(), {{in.read.get(), 0}, {out.write.get(), 1}, {err.write.get(), 2}});
+  ASSIGN_OR_RETURN(Child child, Spawn(options.spawn));  // ~Child kills the group and reaps
+  in.read.Reset();
+  out.write.Reset();
+  err.write.Reset();
+  return Collect(child, std::move(in.write), std::move(out.read), std::move(err.read),
+                 {.input = std::move(options.input), .each_limit = options.output_limit, .drain = options.drain}, context, what);
+}
+
+namespace {
+
+constexpr size_t kMaxTree = 10'000;
+
+// Descriptors, not numbers: a pid can be used anew between looking and killing.
+void AddDescendants(pid_t root, std::vector<UniqueFd>& out) {
+  const auto text = ReadFile(Cat("/proc/", root, "/task/", root, "/children"), 1 << 20);
+  if (!text) return;
+  for (const std::string_view word : Split(Trim(*text), ' ')) {
+    const auto pid = ParseInt(word);
+    if (!pid || out.size() >= kMaxTree) continue;
+    if (auto fd = OpenPidfd(static_cast<pid_t>(*pid))) out.push_back(*std::move(fd));
+    AddDescendants(static_cast<pid_t>(*pid), out);
+  }
+}
+
+}  // namespace
+
+void KillTree(pid_t root) {
+  std::vector<UniqueFd> all;
+  AddDescendants(root, all);
+  for (const UniqueFd& process : all) (void)SignalPidfd(process.get(), SIGKILL);
+  kill(root, SIGKILL);
 }
 
 Result<uint64_t> ProcessStartTime(pid_t pid) {

@@ -60,21 +60,43 @@ class Child {
 
 Result<Child> Spawn(const SpawnOptions& options);
 
-struct RunOptions {
-  SpawnOptions spawn;                 // fds 0, 1 and 2 are set by Run
-  std::string input;                  // given on stdin, then EOF
-  size_t output_limit = 1 << 20;      // bytes kept of stdout, the same of stderr; the rest is read and dropped
+struct CollectOptions {
+  std::string input;             // given on stdin, then EOF
+  size_t each_limit = 1 << 20;   // bytes kept of stdout, the same of stderr; the rest is read and dropped
+  size_t total_limit = SIZE_MAX; // bytes kept of both together
   // How long output is still read after the child's end while others hold its pipes.
   std::chrono::milliseconds drain{100};
 };
-struct RunResult {
+struct Collected {
   ExitStatus exit;
   std::string output;
   std::string errors;
   bool output_cut = false;
 };
+struct Pipe {
+  UniqueFd read;
+  UniqueFd write;
+};
+Result<Pipe> MakePipe();
+
+// Feeds and reads a child's standard streams (our ends; input may be absent) until it has ended, and reaps it. When the
+// context ends first its error is returned and the child still runs and is still the caller's.
+Result<Collected> Collect(Child& child, UniqueFd input, UniqueFd output, UniqueFd errors, const CollectOptions& options,
+                          const Context& context, std::string_view what);
+
+struct RunOptions {
+  SpawnOptions spawn;  // fds 0, 1 and 2 are set by Run
+  std::string input;
+  size_t output_limit = 1 << 20;  // CollectOptions::each_limit
+  std::chrono::milliseconds drain{100};
+};
+using RunResult = Collected;
 // Runs a child to its end. When the context ends first, its process group is killed and the context's error returned.
 Result<RunResult> Run(RunOptions options, const Context& context);
+
+// SIGKILL to a process's descendants and then to itself, as far as /proc tells parents and children: what a descendant
+// started in the background and left to init is not found.
+void KillTree(pid_t root);
 
 // Clock ticks after boot at which a process was started (/proc/PID/stat, field 22): with it a pid read from disk can be
 // trusted. Error with err ENOENT or ESRCH when there is no such process.

@@ -51,6 +51,8 @@ struct Container {
 
   int64_t created_at = 0;  // Unix nanoseconds
   int64_t started_at = 0;
+  bool creating = false;  // CreateContainer has not succeeded yet: not to be shown. Not recorded: a ledger that is not owned
+                          // says the same after a restart
   State state = State::kCreated;
   Exit exit;  // meaningful in kExited
   std::string boot_id;  // of the boot that the processes below belong to

@@ -1,6 +1,7 @@
 // What a container needs to know of its pod. sandbox/ makes it; container/ knows no sandboxes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,6 +26,9 @@ struct Pod {
   base::Path resolv_conf;
   base::Path hosts;
   base::Path hostname_file;
+  // Whether the pod is ready still. Asked once more after a container was published: a pod that is being stopped has either
+  // seen it, or is seen here.
+  std::function<bool()> ready;
 };
 
 }  // namespace berth::container

@@ -37,6 +37,8 @@ struct Sandbox {
   std::string boot_id;  // of the boot that namespaces and pause belong to
 
   int64_t created_at = 0;  // Unix nanoseconds
+  bool creating = false;   // RunPodSandbox has not succeeded yet: not to be shown. Not recorded: a ledger that is not owned
+                           // says the same after a restart
   State state = State::kReady;
   std::vector<std::string> ips;  // primary first; empty for host network and once stopped
   std::string cni_result;        // the last plugin's JSON

@@ -1,0 +1,153 @@
+// The containers of this node: their life cycle from CreateContainer to RemoveContainer, and over restarts of the daemon.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include "base/context.h"
+#include "base/executor.h"
+#include "base/guarded.h"
+#include "base/result.h"
+#include "container/container.h"
+#include "container/exit_watch.h"
+#include "container/pod.h"
+#include "container/spec.h"
+#include "cri-proto/cri.h"
+#include "image/store.h"
+#include "kernel/cgroup.h"
+#include "kernel/foreign_path.h"
+#include "oci/runtime.h"
+#include "state/leftovers.h"
+#include "state/ledger.h"
+#include "state/operations.h"
+#include "state/store.h"
+
+namespace berth::container {
+
+using Runtimes = std::map<std::string, std::shared_ptr<oci::Runtime>>;  // by handler name
+
+// Everything that containers stand on. Pointers are not owned and outlive the Containers.
+struct Parts {
+  base::Path state_folder;   // <state root>/containers
+  base::Path run_folder;     // <run root>/containers
+  base::Path trash_folder;   // <state root>/trash: what is removed without anybody waiting
+  base::Path monitor;        // the berth-monitor binary
+  base::Path monitor_parent; // cgroup that monitors get theirs in; empty: the pod's
+  std::string boot_id;
+  bool same_boot = true;  // the run root belongs to this boot
+  bool systemd_cgroup = false;
+  SpecOptions spec;
+  uint32_t log_line_limit = 16384;
+  std::chrono::milliseconds drain{2000};           // output still read after a process's end
+  std::chrono::milliseconds exec_drain{500};       // the same of ExecSync
+  std::chrono::nanoseconds create_timeout{std::chrono::minutes(4)};
+  size_t exec_output_limit = (16 << 20) - (64 << 10);  // bytes of stdout and stderr together
+  kernel::CgroupTree* cgroups = nullptr;
+  kernel::ForeignPaths* paths = nullptr;
+  image::Store* images = nullptr;
+  state::LeftoverQueue* leftovers = nullptr;
+  const state::Undoers* undoers = nullptr;
+  const Runtimes* runtimes = nullptr;
+  base::Executor* work = nullptr;     // bodies of operations
+  base::Executor* stops = nullptr;    // one thread for each container that is being stopped
+  base::Executor* removal = nullptr;  // deleting trees
+  boost::asio::io_context* loop = nullptr;
+};
+
+struct ExecResult {
+  int32_t exit_code = 0;
+  std::string output;
+  std::string errors;
+};
+
+// The undoers of what containers write into their ledgers: "oci", "mount", "cgroup", "folder".
+state::Undoers ContainerUndoers(const Runtimes& runtimes, const kernel::CgroupTree& cgroups);
+
+// Thread-safe. Calls that can wait take the caller's context and block; those that change a container join each other
+// (state::Operations). Ids may be unique prefixes: kNotFound, kInvalidArgument when ambiguous.
+class Containers {
+ public:
+  explicit Containers(Parts parts);
+  ~Containers();
+
+  // Restores what a former daemon left. Once, before any other call and before the event loop runs. Problems are told
+  // through `report`, one sentence each; nothing but an unusable folder is fatal.
+  base::Status Recover(const std::function<void(const std::string&)>& report);
+
+  // "join that call and return its result (same request); ALREADY_EXISTS only for a different request under the same
+  // name": the same request for a container that is still created gets its id. Returns the id.
+  base::Result<std::string> Create(const cri::ContainerConfig& config, const Pod& pod, const std::string& request_digest,
+                                   const base::Context& context);
+  // kFailedPrecondition unless created. A process that cannot be started leaves the container exited with code 128,
+  // reason StartError.
+  base::Status Start(const std::string& id, const base::Context& context);
+  // Success once it is exited and its status final; unknown ids and exited containers at once. The stop signal is sent
+  // once; of several calls the earliest deadline kills. A caller that leaves does not end the grace.
+  base::Status Stop(const std::string& id, std::chrono::nanoseconds grace, const base::Context& context);
+  // Kills when needed. Unknown is success.
+  base::Status Remove(const std::string& id, const base::Context& context);
+  base::Status ReopenLog(const std::string& id, const base::Context& context);
+  // timeout 0: none. kDeadlineExceeded when it strikes.
+  base::Result<ExecResult> ExecSync(const std::string& id, const std::vector<std::string>& command,
+                                    std::chrono::nanoseconds timeout, const base::Context& context);
+
+  // For pods: all of a sandbox's containers, in parallel.
+  base::Status StopAll(const std::string& sandbox_id, const base::Context& context);
+  base::Status RemoveAll(const std::string& sandbox_id, const base::Context& context);
+
+  // Finished creations only. Never waits.
+  std::vector<std::shared_ptr<const Container>> List() const;
+  base::Result<std::shared_ptr<const Container>> Find(const std::string& id_or_prefix) const;
+  // config.json as the runtime got it; kNotFound after a reboot.
+  base::Result<std::string> RuntimeSpec(const std::string& id) const;
+
+  size_t dirty() const { return store_.dirty(); }
+  size_t RetryDirty() { return store_.RetryDirty(); }
+
+ private:
+  struct Live;
+  struct Creation;
+  using LivePtr = std::shared_ptr<Live>;
+
+  base::Path StateFolder(const std::string& id) const { return parts_.state_folder / id; }
+  base::Path RunFolder(const std::string& id) const { return parts_.run_folder / id; }
+  base::Path Bundle(const std::string& id) const { return RunFolder(id) / "bundle"; }
+  base::Path MonitorSocket(const std::string& id) const { return Bundle(id) / "monitor.sock"; }
+  base::Path ExitFile(const std::string& id) const { return StateFolder(id) / "exit"; }
+  base::Result<std::shared_ptr<oci::Runtime>> RuntimeOf(const std::string& handler) const;
+  LivePtr FindLive(const std::string& id);
+  base::Status Submit(std::function<void()> work) { return parts_.work->Submit(std::move(work)); }
+
+  base::Result<std::string> CreateBody(const cri::ContainerConfig& config, const Pod& pod, const std::string& request_digest,
+                                       const base::Context& context, state::Stage& stage);
+  base::Status Build(Creation& creation, const base::Context& context, state::Stage& stage);
+  base::Status PrepareRoot(Creation& creation, const base::Context& context);
+  base::Status WriteBundle(Creation& creation, const base::Context& context);
+  base::Status Launch(Creation& creation, const base::Context& context);
+  base::Error Abandon(Creation& creation, base::Error cause);
+
+  base::Result<std::string> StartBody(const std::string& id, const base::Context& context, state::Stage& stage);
+  base::Result<std::string> RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage);
+  base::Status Kill(const Container& container);
+  void RunStop(const std::string& id, const LivePtr& live);
+  base::Status WaitExited(const std::string& id, const LivePtr& live, const base::Context& context);
+  void OnExit(const std::string& id, std::optional<conmon::ExitRecord> record);
+  void SetExited(const std::string& id, Exit exit, base::Durability durability);
+  void Discard(const std::string& id);  // state folder to the trash, layers let go
+
+  base::Status RecoverOne(const std::string& id, const Container& container, const std::function<void(const std::string&)>& report);
+
+  const Parts parts_;
+  state::Store<Container> store_;
+  state::Operations<std::string> operations_;
+  base::Guarded<std::map<std::string, LivePtr>> live_;
+  ExitWatch watch_;
+};
+
+}  // namespace berth::container

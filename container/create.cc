@@ -1,0 +1,294 @@
+// CreateContainer: image -> writable layer -> config.json -> monitor -> the OCI runtime's create.
+#include <fcntl.h>
+#include <sys/eventfd.h>
+
+#include "base/beside.h"
+#include "base/strings.h"
+#include "base/time.h"
+#include "conmon/client.h"
+#include "container/containers.h"
+#include "container/live.h"
+#include "container/stop_signal.h"
+#include "cri-proto/api.pb.h"
+#include "image/rootfs.h"
+#include "kernel/mount.h"
+
+namespace berth::container {
+
+using base::Code;
+using base::Fail;
+
+// What CreateContainer gathers on its way.
+struct Containers::Creation {
+  const cri::ContainerConfig& config;
+  const Pod& pod;
+  Container container{};
+  LivePtr live{};
+  std::shared_ptr<oci::Runtime> runtime{};
+  image::ImagePtr image{};
+  User user{};
+  oci::Spec spec{};
+  base::Path target_namespace{};
+  base::Child monitor{};
+};
+
+namespace {
+
+// Containers share the layout with the established runtimes: "<parent>/<prefix>-<id>", or systemd's three-part form.
+std::string CgroupsPath(const std::string& parent, const std::string& prefix, const std::string& id, bool systemd) {
+  if (!systemd) return base::Cat(parent, "/", prefix, "-", id);
+  const size_t slash = parent.rfind('/');
+  return base::Cat(slash == std::string::npos ? parent : parent.substr(slash + 1), ":", prefix, ":", id);
+}
+
+std::string ImageName(const cri::ContainerConfig& config, const image::Image& image) {
+  if (!image.repo_tags.empty()) return image.repo_tags.front();
+  return config.image().user_specified_image().empty() ? image.id : config.image().user_specified_image();
+}
+
+base::Path LogPath(const cri::ContainerConfig& config, const Pod& pod) {
+  if (config.log_path().empty() || pod.config->log_directory().empty()) return {};
+  return base::Path(pod.config->log_directory()) / config.log_path();
+}
+
+}  // namespace
+
+base::Result<std::string> Containers::Create(const cri::ContainerConfig& config, const Pod& pod,
+                                             const std::string& request_digest, const base::Context& context) {
+  RETURN_IF_ERROR(CheckConfig(config, pod));
+  const auto& metadata = config.metadata();
+  const std::string name = base::Cat(metadata.name(), "/", metadata.attempt());
+  // The operation outlives a caller that leaves: it keeps copies.
+  auto request = std::make_shared<const std::pair<cri::ContainerConfig, Pod>>(config, pod);
+  return operations_.Run({.key = base::Cat("create/", pod.id, "/", name),
+                          .fingerprint = request_digest,
+                          .what = base::Cat("CreateContainer ", name, " in sandbox ", pod.id),
+                          .timeout = parts_.create_timeout,
+                          .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
+                          .body =
+                              [this, request, request_digest](const base::Context& own, state::Stage& stage) {
+                                return CreateBody(request->first, request->second, request_digest, own, stage);
+                              }},
+                         context);
+}
+
+base::Result<std::string> Containers::CreateBody(const cri::ContainerConfig& config, const Pod& pod,
+                                                 const std::string& request_digest, const base::Context& context,
+                                                 state::Stage& stage) {
+  const auto& metadata = config.metadata();
+  const auto same = store_.Snapshot().FindIf([&](const std::string&, const Container& other) {
+    return !other.creating && other.sandbox_id == pod.id && other.config->metadata().name() == metadata.name() &&
+           other.config->metadata().attempt() == metadata.attempt();
+  });
+  if (same) {
+    if (same->request_digest == request_digest && same->state == State::kCreated) return same->id;
+    return Fail(Code::kAlreadyExists, "container ", metadata.name(), " attempt ", metadata.attempt(), " exists in sandbox ", pod.id,
+                ": ", same->id, " (", StateName(same->state), ")");
+  }
+
+  Creation creation{.config = config, .pod = pod};
+  Container& container = creation.container;
+  container.id = base::RandomId();
+  container.sandbox_id = pod.id;
+  container.config = std::make_shared<const cri::ContainerConfig>(config);
+  container.request_digest = request_digest;
+  container.runtime = pod.runtime;
+  container.boot_id = parts_.boot_id;
+  container.created_at = base::UnixNanos();
+  container.creating = true;
+  container.log_path = LogPath(config, pod);
+  container.cgroups_path = CgroupsPath(pod.cgroup_parent, "berth", container.id, parts_.systemd_cgroup);
+  ASSIGN_OR_RETURN(creation.runtime, RuntimeOf(pod.runtime));
+  ASSIGN_OR_RETURN(auto ledger, state::Ledger::Load({.run = RunFolder(container.id) / "ledger", .state = StateFolder(container.id) / "ledger"}, true));
+  creation.live = std::make_shared<Live>();
+  creation.live->ledger = std::move(ledger);
+  creation.live->exited.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  creation.live->sooner.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!creation.live->exited || !creation.live->sooner) return base::FailErrno(errno, "eventfd");
+
+  if (base::Status built = Build(creation, context, stage); !built) return tl::make_unexpected(Abandon(creation, std::move(built).error()));
+  return container.id;
+}
+
+base::Status Containers::Build(Creation& creation, const base::Context& context, state::Stage& stage) {
+  Container& container = creation.container;
+  const cri::ContainerConfig& config = creation.config;
+  stage.Enter("image");
+  ASSIGN_OR_RETURN(creation.image, parts_.images->RefImage(config.image().image(), container.id));
+  const image::Image& image = *creation.image;
+  container.image_id = image.id;
+  container.image_name = ImageName(config, image);
+  container.image_ref = image.repo_digests.empty() ? image.id : image.repo_digests.front();
+  for (const image::Digest& chain_id : image.chain_ids) container.chain_ids.push_back(chain_id.str());
+  ASSIGN_OR_RETURN(container.stop_signal, StopSignal(static_cast<int>(config.stop_signal()), creation.image->config.stop_signal));
+  const auto& namespaces = config.linux().security_context().namespace_options();
+  container.own_pid_namespace = namespaces.pid() == cri::CONTAINER;
+  if (namespaces.pid() == cri::TARGET) {
+    ASSIGN_OR_RETURN(const auto target, Find(namespaces.target_id()), "namespace_options.target_id");
+    if (target->sandbox_id != creation.pod.id || target->state != State::kRunning) {
+      return Fail(Code::kInvalidArgument, "namespace_options.target_id: container ", target->id, " is not running in this pod");
+    }
+    creation.target_namespace = base::Cat("/proc/", target->process.pid, "/ns/pid");
+  }
+
+  stage.Enter("writable layer");
+  RETURN_IF_ERROR(PrepareRoot(creation, context));
+  stage.Enter("config.json");
+  RETURN_IF_ERROR(WriteBundle(creation, context));
+
+  // The record's fsync costs milliseconds on a disk: it runs beside the runtime's create.
+  stage.Enter("record and runtime create");
+  base::Beside record(*parts_.work, [this, copy = container] { return store_.Insert(copy.id, copy, base::Durability::kDurable); });
+  base::Status launched = Launch(creation, context);
+  base::Status recorded = record.Join();
+  RETURN_IF_ERROR(std::move(launched));
+  RETURN_IF_ERROR(std::move(recorded));
+
+  stage.Enter("publish");
+  live_.With([&](auto& all) { all[container.id] = creation.live; });
+  ASSIGN_OR_RETURN(base::UniqueFd watched, base::OpenProcess(container.process.pid, container.process.start_time));
+  RETURN_IF_ERROR(creation.live->ledger->Own());
+  const auto publish = [&](const Container& old) -> base::Result<Container> {
+    Container finished = old;
+    finished.creating = false;
+    finished.monitor = container.monitor;
+    finished.process = container.process;
+    return finished;
+  };
+  if (auto shown = store_.Update(container.id, publish, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  watch_.Watch({.id = container.id,
+                .monitor = creation.monitor.Release(),
+                .process = std::move(watched),
+                .exit_file = ExitFile(container.id),
+                .socket = MonitorSocket(container.id)});
+  if (!creation.pod.ready()) return Fail(Code::kFailedPrecondition, "sandbox ", creation.pod.id, " is not ready any more");
+  return {};
+}
+
+base::Status Containers::PrepareRoot(Creation& creation, const base::Context& context) {
+  const std::string& id = creation.container.id;
+  const base::Path state_folder = StateFolder(id);
+  const base::Path bundle = Bundle(id);
+  const base::Path rootfs = bundle / "rootfs";
+  state::Ledger& ledger = *creation.live->ledger;
+  RETURN_IF_ERROR(ledger.Intend({.kind = "folder", .target = bundle.native()}));
+  RETURN_IF_ERROR(base::MakeDirs(rootfs, 0711));
+  RETURN_IF_ERROR(base::MakeDirs(state_folder / "upper", 0755));
+  RETURN_IF_ERROR(base::MakeDirs(state_folder / "work", 0700));
+
+  ASSIGN_OR_RETURN(const auto lower, image::LowerDirs(*parts_.images, *creation.image));
+  RETURN_IF_ERROR(image::PrepareUpper(state_folder / "upper", lower.front()));
+  RETURN_IF_ERROR(ledger.Intend({.kind = "mount", .target = rootfs.native()}));
+  RETURN_IF_ERROR(kernel::MountOverlay({.lower = lower,
+                                        .upper = state_folder / "upper",
+                                        .work = state_folder / "work",
+                                        .target = rootfs,
+                                        .empty = parts_.images->empty_folder()}));
+
+  ASSIGN_OR_RETURN(const base::UniqueFd root, base::Open(rootfs, O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(creation.user, ResolveUser(root.get(), creation.config.linux().security_context(), creation.image->config.user));
+  creation.container.uid = creation.user.uid;
+  creation.container.gid = creation.user.gid;
+  creation.container.groups = creation.user.groups;
+  // The image's volumes become plain folders of the writable layer; the working directory is made when it is missing.
+  for (const std::string& volume : creation.image->config.volumes) {
+    RETURN_IF_ERROR(base::MakeDirsInRoot(root.get(), volume, 0755), "image volume ", volume);
+  }
+  ASSIGN_OR_RETURN(const std::string cwd, WorkingDirectory(creation.config, creation.image->config));
+  RETURN_IF_ERROR(base::MakeDirsInRoot(root.get(), cwd, 0755), "working_dir");
+  return context.Check("CreateContainer");
+}
+
+base::Status Containers::WriteBundle(Creation& creation, const base::Context& context) {
+  Container& container = creation.container;
+  const base::Path bundle = Bundle(container.id);
+  SpecOptions options = parts_.spec;
+  ASSIGN_OR_RETURN(const oci::Features features, creation.runtime->GetFeatures(context));
+  options.oci_version = features.oci_version;
+  options.mounts.recursive_read_only = features.recursive_read_only;
+  ASSIGN_OR_RETURN(creation.spec, BuildSpec({.config = creation.config,
+                                             .pod = creation.pod,
+                                             .image = creation.image->config,
+                                             .user = creation.user,
+                                             .container_id = container.id,
+                                             .image_name = container.image_name,
+                                             .rootfs = bundle / "rootfs",
+                                             .cgroups_path = container.cgroups_path,
+                                             .target_namespace = creation.target_namespace},
+                                            options, *parts_.paths, context));
+  RETURN_IF_ERROR(base::WriteFile(bundle / "config.json", oci::ToJson(creation.spec)));
+  // ExecSync's template.
+  RETURN_IF_ERROR(base::WriteFile(bundle / "process.json", oci::ToJson(creation.spec.process)));
+  if (!container.log_path.empty()) {
+    ASSIGN_OR_RETURN(const auto folder, parts_.paths->EnsureFolder(container.log_path.parent_path(), 0755, context), "log folder");
+    (void)folder;
+  }
+  return {};
+}
+
+base::Status Containers::Launch(Creation& creation, const base::Context& context) {
+  Container& container = creation.container;
+  const base::Path bundle = Bundle(container.id);
+  state::Ledger& ledger = *creation.live->ledger;
+  const std::string& parent = parts_.monitor_parent.empty() ? creation.pod.cgroup_parent : parts_.monitor_parent.native();
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(CgroupsPath(parent, "berth-monitor", container.id, false)));
+
+  conmon::LaunchOptions options{.monitor = parts_.monitor,
+                                .id = container.id,
+                                .run_folder = bundle,
+                                .socket = MonitorSocket(container.id),
+                                .exit_file = ExitFile(container.id),
+                                .pid_file = bundle / "pid",
+                                .runtime_log = bundle / "runtime.log",
+                                .log = container.log_path,
+                                .log_limit = parts_.log_line_limit,
+                                .terminal = creation.config.tty(),
+                                .stdin_open = creation.config.stdin(),
+                                .stdin_once = creation.config.stdin_once(),
+                                .drain = parts_.drain,
+                                .environment = creation.runtime->Environment()};
+  options.runtime = creation.runtime->CreateArguments({.id = container.id,
+                                                       .bundle = bundle,
+                                                       .pid_file = options.pid_file,
+                                                       .log_file = options.runtime_log,
+                                                       .console_socket = options.terminal ? conmon::kConsoleSocketPlaceholder : ""});
+  // v2: born in a cgroup of its own. v1: one hierarchy is enough to find it again and to keep it out of the daemon's.
+  base::UniqueFd born_in;
+  if (!parts_.systemd_cgroup) {
+    RETURN_IF_ERROR(ledger.Intend({.kind = "cgroup", .target = group.native()}));
+    ASSIGN_OR_RETURN(const base::Path folder, parts_.cgroups->Folder(group, "pids"));
+    if (parts_.cgroups->unified()) {
+      RETURN_IF_ERROR(parts_.cgroups->Create(group));
+      ASSIGN_OR_RETURN(born_in, base::Open(folder, O_PATH | O_DIRECTORY));
+      options.cgroup = born_in.get();
+    } else {
+      RETURN_IF_ERROR(base::MakeDirs(folder));
+      options.join.push_back(folder);
+    }
+  }
+  RETURN_IF_ERROR(ledger.Intend({.kind = "oci",
+                                 .target = container.id,
+                                 .details = {{"runtime", container.runtime}, {"cgroup", container.cgroups_path}}}));
+  ASSIGN_OR_RETURN(conmon::Launched launched, conmon::LaunchMonitor(options, context));
+  creation.monitor = std::move(launched.monitor);
+  container.monitor = {.pid = creation.monitor.pid(), .start_time = launched.monitor_start_time};
+  container.process = {.pid = launched.pid, .start_time = launched.start_time};
+  ASSIGN_OR_RETURN(creation.live->process, base::OpenProcess(launched.pid, launched.start_time));
+  return {};
+}
+
+base::Error Containers::Abandon(Creation& creation, base::Error cause) {
+  const std::string& id = creation.container.id;
+  live_.With([&](auto& all) { all.erase(id); });
+  // The caller's context may have ended; undoing has time of its own.
+  const state::UndoReport undone = creation.live->ledger->Undo(*parts_.undoers, base::Context().WithTimeout(std::chrono::seconds(30)));
+  if (!undone.complete()) {
+    cause.clean_up = undone.Text();
+    parts_.leftovers->Add(id, creation.live->ledger, undone.Text());
+  }
+  if (base::Status erased = store_.Erase(id); !erased) cause.clean_up += erased.error().message;
+  Discard(id);
+  return cause;
+}
+
+}  // namespace berth::container

@@ -1,0 +1,85 @@
+// ExecSync: one `exec` of the OCI runtime, no helper and no file: what it reads and writes are memory files of ours, which
+// it opens through /proc.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "container/containers.h"
+#include "json/json.h"
+
+namespace berth::container {
+
+using base::Code;
+using base::Fail;
+
+namespace {
+
+struct MemoryFile {
+  base::UniqueFd fd;
+  base::Path path() const { return base::Cat("/proc/", getpid(), "/fd/", fd.get()); }
+};
+
+base::Result<MemoryFile> MakeMemoryFile(const char* name, std::string_view content) {
+  MemoryFile file{base::UniqueFd(memfd_create(name, MFD_CLOEXEC))};
+  if (!file.fd) return base::FailErrno(errno, "memfd_create");
+  RETURN_IF_ERROR(base::WriteAll(file.fd.get(), content, name));
+  return file;
+}
+
+base::Result<std::string> ProcessJson(const base::Path& pattern, const std::vector<std::string>& command) {
+  ASSIGN_OR_RETURN(const std::string text, base::ReadFile(pattern));
+  ASSIGN_OR_RETURN(nlohmann::json process, json::Parse(text, pattern.native()));
+  process["args"] = command;
+  process["terminal"] = false;
+  return json::Dump(process);
+}
+
+}  // namespace
+
+base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::vector<std::string>& command,
+                                              std::chrono::nanoseconds timeout, const base::Context& caller) {
+  if (command.empty()) return Fail(Code::kInvalidArgument, "cmd is empty");
+  ASSIGN_OR_RETURN(const auto container, Find(id));
+  if (container->state != State::kRunning) {
+    return Fail(Code::kFailedPrecondition, "container ", container->id, " is ", StateName(container->state), ", not running");
+  }
+  ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
+  ASSIGN_OR_RETURN(const std::string process_json, ProcessJson(Bundle(container->id) / "process.json", command));
+  ASSIGN_OR_RETURN(const MemoryFile process, MakeMemoryFile("process.json", process_json));
+  ASSIGN_OR_RETURN(const MemoryFile log, MakeMemoryFile("runtime.log", ""));
+  ASSIGN_OR_RETURN(base::Pipe output, base::MakePipe());
+  ASSIGN_OR_RETURN(base::Pipe errors, base::MakePipe());
+  ASSIGN_OR_RETURN(base::Child child, runtime->Exec({.id = container->id,
+                                                     .process = process.path(),
+                                                     .log_file = log.path(),
+                                                     .standard_output = output.write.get(),
+                                                     .standard_error = errors.write.get()}));
+  output.write.Reset();
+  errors.write.Reset();
+
+  const base::Context context = timeout > std::chrono::nanoseconds(0) ? caller.WithTimeout(timeout) : caller;
+  const std::string what = base::Cat("exec in container ", container->id);
+  auto collected = base::Collect(child, base::UniqueFd(), std::move(output.read), std::move(errors.read),
+                                 {.each_limit = 16 << 20, .total_limit = parts_.exec_output_limit, .drain = parts_.exec_drain}, context, what);
+  if (!collected) {
+    base::KillTree(child.pid());
+    if (collected.error().code == Code::kDeadlineExceeded && base::Monotonic::now() < caller.deadline()) {
+      return Fail(Code::kDeadlineExceeded, what, ": command timed out after ",
+                  std::chrono::duration_cast<std::chrono::seconds>(timeout).count(), " s");
+    }
+    return tl::make_unexpected(std::move(collected).error());
+  }
+  // The runtime's own failures are in its log: there was no process whose exit code could be told.
+  if (collected->exit.code != 0) {
+    if (lseek(log.fd.get(), 0, SEEK_SET) == 0) {
+      const auto text = base::ReadAll(log.fd.get(), 1 << 16, "the runtime's log");
+      const std::string reason = text ? oci::ErrorText(*text) : "";
+      if (!reason.empty()) return Fail(Code::kInternal, what, ": runtime ", runtime->name(), ": ", reason);
+    }
+  }
+  return ExecResult{.exit_code = collected->exit.code, .output = std::move(collected->output), .errors = std::move(collected->errors)};
+}
+
+}  // namespace berth::container

@@ -1,0 +1,43 @@
+// Notices that containers end. The monitor is the witness of how; two pidfds on the event loop tell that and when.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "base/file.h"
+#include "base/unique_fd.h"
+#include "conmon/exit_record.h"
+
+namespace berth::container {
+
+struct WatchRequest {
+  std::string id;
+  base::UniqueFd monitor;  // pidfds
+  base::UniqueFd process;
+  base::Path exit_file;
+  base::Path socket;       // the monitor's, asked only when it lives on without having written its record
+};
+
+// Thread-safe. Callbacks come on the event loop's thread, once for each Watch; no record means that the monitor was lost.
+//
+// A monitor that has ended is reaped and its exit file read. A first process that has ended while its monitor goes on gives
+// the monitor a few seconds; then it is asked over its socket (the disk may be full), and if it does not answer either
+// (stopped, stuck) it is killed.
+class ExitWatch {
+ public:
+  using OnExit = std::function<void(const std::string& id, std::optional<conmon::ExitRecord>)>;
+  ExitWatch(boost::asio::io_context& loop, OnExit on_exit);
+  ~ExitWatch();
+
+  void Watch(WatchRequest request);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace berth::container

@@ -1,0 +1,27 @@
+// The part of a container that dies with the daemon: descriptors and what callers wait for. Used by containers*.cc alone.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/guarded.h"
+#include "base/time.h"
+#include "base/unique_fd.h"
+#include "container/containers.h"
+
+namespace berth::container {
+
+struct Containers::Live {
+  base::UniqueFd exited;   // eventfd, readable once the state is EXITED
+  base::UniqueFd process;  // pidfd of the first process; -1 when there is none any more
+  std::shared_ptr<state::Ledger> ledger;
+
+  struct Stopping {
+    bool running = false;  // a thread is at it
+    base::TimePoint kill_at = base::TimePoint::max();
+  };
+  base::Guarded<Stopping> stopping;
+  base::UniqueFd sooner;  // eventfd: kill_at became earlier
+};
+
+}  // namespace berth::container

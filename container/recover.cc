@@ -1,0 +1,124 @@
+// What a former daemon left: containers that run on, that ended meanwhile, that a crash cut short, that a reboot ended.
+#include <sys/eventfd.h>
+
+#include <set>
+
+#include "base/time.h"
+#include "conmon/client.h"
+#include "container/containers.h"
+#include "container/live.h"
+
+namespace berth::container {
+
+using Report = std::function<void(const std::string&)>;
+
+base::Status Containers::Recover(const Report& report) {
+  for (const base::Path& folder : {parts_.run_folder, parts_.trash_folder}) RETURN_IF_ERROR(base::MakeDirs(folder, 0700));
+  ASSIGN_OR_RETURN(const state::LoadReport loaded, store_.Load());
+  for (const state::BadRecord& bad : loaded.bad) {
+    report(base::Cat("container ", bad.id, ": record set aside at ", bad.path.native(), ": ", bad.error.message));
+  }
+  for (const std::string& id : loaded.recovered) report(base::Cat("container ", id, ": the newest record was torn, the one before is used"));
+  for (const auto& [id, container] : store_.Snapshot()) {
+    if (base::Status recovered = RecoverOne(id, container, report); !recovered) {
+      report(base::Cat("container ", id, ": ", recovered.error().Text()));
+    }
+  }
+
+  // Ledgers without a record: creations and removals that were cut short, and records that were set aside.
+  const auto known = [&](const std::string& id) { return store_.Get(id) != nullptr; };
+  ASSIGN_OR_RETURN(const auto orphans, state::OrphanedLedgers(parts_.run_folder, parts_.state_folder, known));
+  for (const std::string& id : orphans) {
+    ASSIGN_OR_RETURN(std::shared_ptr<state::Ledger> ledger, state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, parts_.same_boot));
+    const state::UndoReport undone = ledger->Undo(*parts_.undoers, base::Context().WithTimeout(std::chrono::seconds(30)));
+    if (!undone.complete()) parts_.leftovers->Add(id, ledger, undone.Text());
+    report(base::Cat("container ", id, ": left without a record, ", undone.undone, " effects undone"));
+  }
+  if (const auto folders = base::ListFolder(parts_.state_folder)) {
+    // A record that was set aside stays with its folder, for people to look at.
+    for (const std::string& id : *folders) {
+      if (!known(id) && !base::Exists(StateFolder(id) / "record.json.bad")) Discard(id);
+    }
+  }
+  if (const auto trash = base::ListFolder(parts_.trash_folder)) {
+    for (const std::string& name : *trash) {
+      const base::Path path = parts_.trash_folder / name;
+      if (base::Status submitted = parts_.removal->Submit([path] { (void)base::RemoveTree(path); }); !submitted) break;
+    }
+  }
+  return {};
+}
+
+base::Status Containers::RecoverOne(const std::string& id, const Container& container, const Report& report) {
+  std::vector<image::Digest> layers;
+  for (const std::string& chain_id : container.chain_ids) {
+    if (auto digest = image::Digest::Parse(chain_id)) layers.push_back(*std::move(digest));
+  }
+  parts_.images->RefLayers(id, layers);
+
+  auto live = std::make_shared<Live>();
+  const bool same_boot = parts_.same_boot && container.boot_id == parts_.boot_id;
+  ASSIGN_OR_RETURN(live->ledger, state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, same_boot));
+  live->exited.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  live->sooner.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!live->exited || !live->sooner) return base::FailErrno(errno, "eventfd");
+
+  // A creation that never succeeded: nobody was told of it.
+  if (same_boot && !live->ledger->owned() && !live->ledger->empty()) {
+    const state::UndoReport undone = live->ledger->Undo(*parts_.undoers, base::Context().WithTimeout(std::chrono::seconds(30)));
+    if (!undone.complete()) parts_.leftovers->Add(id, live->ledger, undone.Text());
+    RETURN_IF_ERROR(store_.Erase(id));
+    Discard(id);
+    report(base::Cat("container ", id, ": its creation was cut short and is undone"));
+    return {};
+  }
+  live_.With([&](auto& all) { all[id] = live; });
+  if (container.state == State::kExited) {
+    eventfd_write(live->exited.get(), 1);
+    return {};
+  }
+
+  auto record = conmon::ReadExitRecord(ExitFile(id));
+  if (record && *record) {
+    OnExit(id, **record);
+    return {};
+  }
+  if (!same_boot) {
+    SetExited(id,
+              {.code = 255, .finished_at = base::UnixNanos(), .reason = "Unknown", .message = "the node was restarted while the container existed"},
+              base::Durability::kVolatile);
+    return {};
+  }
+  auto process = base::OpenProcess(container.process.pid, container.process.start_time);
+  auto monitor = base::OpenProcess(container.monitor.pid, container.monitor.start_time);
+  if (process) live->process = *std::move(process);
+  if (!monitor) {
+    // Between the look at the exit file and the one at the monitor it may have written and ended.
+    record = conmon::ReadExitRecord(ExitFile(id));
+    OnExit(id, record ? *record : std::nullopt);
+    return {};
+  }
+  auto watched = base::OpenProcess(container.process.pid, container.process.start_time);
+  watch_.Watch({.id = id,
+                .monitor = *std::move(monitor),
+                .process = watched ? *std::move(watched) : base::UniqueFd(),
+                .exit_file = ExitFile(id),
+                .socket = MonitorSocket(id)});
+  // A start whose outcome nobody noted: the runtime knows.
+  if (container.state == State::kCreated) {
+    ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container.runtime));
+    const auto state = runtime->GetState(id, base::Context().WithTimeout(std::chrono::seconds(10)));
+    if (state && state->phase == oci::Phase::kRunning) {
+      const auto run = [](const Container& old) -> base::Result<Container> {
+        Container changed = old;
+        if (changed.state == State::kCreated) changed.state = State::kRunning;
+        if (changed.started_at == 0) changed.started_at = base::UnixNanos();
+        return changed;
+      };
+      if (auto updated = store_.Update(id, run, state::Persist::kBestEffort); !updated) return tl::make_unexpected(updated.error());
+    }
+  }
+  return {};
+}
+
+}  // namespace berth::container

@@ -1,0 +1,94 @@
+// StartContainer, and what happens when a container ends.
+#include <sys/eventfd.h>
+
+#include "base/time.h"
+#include "container/containers.h"
+#include "container/live.h"
+#include "cri-proto/api.pb.h"
+
+namespace berth::container {
+
+using base::Code;
+using base::Fail;
+
+base::Status Containers::Start(const std::string& id, const base::Context& context) {
+  ASSIGN_OR_RETURN(const auto container, Find(id));
+  auto result = operations_.Run({.key = "start/" + container->id,
+                                 .what = "StartContainer " + container->id,
+                                 .timeout = parts_.create_timeout,
+                                 .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
+                                 .body = [this, whole = container->id](const base::Context& own, state::Stage& stage) {
+                                   return StartBody(whole, own, stage);
+                                 }},
+                                context);
+  if (!result) return tl::make_unexpected(std::move(result).error());
+  return {};
+}
+
+base::Result<std::string> Containers::StartBody(const std::string& id, const base::Context& context, state::Stage& stage) {
+  ASSIGN_OR_RETURN(const auto container, Find(id));
+  if (container->state != State::kCreated) {
+    return Fail(Code::kFailedPrecondition, "container ", id, " is ", StateName(container->state), ", not created");
+  }
+  ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
+  stage.Enter("runtime start");
+  if (base::Status started = runtime->Start(id, context); !started) {
+    SetExited(id, {.code = 128, .finished_at = base::UnixNanos(), .reason = "StartError", .message = started.error().message},
+              base::Durability::kVolatile);
+    if (base::Status killed = Kill(*container); !killed) started.error().clean_up = killed.error().message;
+    return tl::make_unexpected(std::move(started).error());
+  }
+  const auto run = [](const Container& old) -> base::Result<Container> {
+    Container changed = old;
+    changed.started_at = base::UnixNanos();
+    // A short-lived process may have ended, and its exit been noted, before the runtime returned.
+    if (changed.state == State::kCreated) changed.state = State::kRunning;
+    return changed;
+  };
+  if (auto updated = store_.Update(id, run, state::Persist::kBestEffort); !updated) return tl::make_unexpected(updated.error());
+  return id;
+}
+
+void Containers::SetExited(const std::string& id, Exit exit, base::Durability durability) {
+  const auto end = [&](const Container& old) -> base::Result<Container> {
+    // The first to say how it ended is right: what comes later is a consequence.
+    if (old.state == State::kExited) return old;
+    ASSIGN_OR_RETURN(Container changed, WithState(old, State::kExited));
+    changed.exit = exit;
+    return changed;
+  };
+  // Removed meanwhile is fine; a full disk is retried by the store.
+  (void)store_.Update(id, end, state::Persist::kBestEffort, durability);
+  if (const LivePtr live = FindLive(id)) eventfd_write(live->exited.get(), 1);
+}
+
+namespace {
+
+Exit FromRecord(const conmon::ExitRecord& record) {
+  Exit exit{.code = record.code, .finished_at = record.finished_at};
+  if (record.oom_kills > 0) exit.reason = "OOMKilled";
+  else exit.reason = record.code == 0 ? "Completed" : "Error";
+  return exit;
+}
+
+}  // namespace
+
+void Containers::OnExit(const std::string& id, std::optional<conmon::ExitRecord> record) {
+  const auto container = store_.Get(id);
+  if (!container) return;
+  Exit exit;
+  if (record) {
+    exit = FromRecord(*record);
+  } else {
+    exit = {.code = 255,
+            .finished_at = base::UnixNanos(),
+            .reason = "MonitorLost",
+            .message = "the container's monitor was lost, and with it the exit code; the container was killed"};
+    (void)Kill(*container);
+  }
+  // Without a pid namespace of its own what the first process started lives on, and nobody would stop it.
+  if (record && !container->own_pid_namespace) (void)Kill(*container);
+  SetExited(id, std::move(exit), base::Durability::kVolatile);
+}
+
+}  // namespace berth::container

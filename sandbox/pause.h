@@ -1,0 +1,20 @@
+// pid 1 of a pod whose containers share a pid namespace.
+#pragma once
+
+#include "base/file.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "container/container.h"
+#include "kernel/cgroup.h"
+
+namespace berth::sandbox {
+
+struct Pause {
+  container::ProcessRef process;
+  base::UniqueFd pidfd;
+};
+
+// Starts `program` (berth-pause) as pid 1 of a new pid namespace, in the cgroup `group`, which exists. It outlives the daemon.
+base::Result<Pause> LaunchPause(const base::Path& program, const base::Path& group, const kernel::CgroupTree& cgroups);
+
+}  // namespace berth::sandbox

@@ -1,0 +1,216 @@
+// RunPodSandbox: files -> cgroup -> namespaces -> shm -> pause (shared pid namespace) -> CNI ADD beside the record's fsync.
+#include "base/beside.h"
+#include "base/strings.h"
+#include "base/time.h"
+#include "cri-proto/api.pb.h"
+#include "kernel/mount.h"
+#include "kernel/namespace.h"
+#include "sandbox/attach.h"
+#include "sandbox/check.h"
+#include "sandbox/pause.h"
+#include "sandbox/pod_files.h"
+#include "sandbox/sandboxes.h"
+
+namespace berth::sandbox {
+
+using base::Code;
+using base::Fail;
+
+// What RunPodSandbox gathers on its way.
+struct Sandboxes::Making {
+  const cri::PodSandboxConfig& config;
+  Sandbox sandbox{};
+  LedgerPtr ledger{};
+  base::UniqueFd pause{};
+
+  const cri::NamespaceOption& namespaces() const { return config.linux().security_context().namespace_options(); }
+};
+
+base::Result<std::string> Sandboxes::Run(const cri::PodSandboxConfig& config, const std::string& runtime_handler,
+                                         const std::string& request_digest, const base::Context& context) {
+  RETURN_IF_ERROR(CheckConfig(config, parts_.systemd_cgroup));
+  const std::string& runtime = runtime_handler.empty() ? parts_.default_runtime : runtime_handler;
+  if (!parts_.runtimes->contains(runtime)) {
+    return Fail(Code::kInvalidArgument, "no runtime handler \"", runtime_handler, "\" is configured");
+  }
+  const auto& metadata = config.metadata();
+  const std::string name = base::Cat(metadata.namespace_(), "/", metadata.name(), "/", metadata.uid(), "/", metadata.attempt());
+  auto request = std::make_shared<const std::pair<cri::PodSandboxConfig, std::string>>(config, runtime_handler);
+  return operations_.Run({.key = "run/" + name,
+                          .fingerprint = request_digest,
+                          .what = "RunPodSandbox " + name,
+                          .timeout = parts_.run_timeout,
+                          .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
+                          .body =
+                              [this, request, request_digest](const base::Context& own, state::Stage& stage) {
+                                return RunBody(request->first, request->second, request_digest, own, stage);
+                              }},
+                         context);
+}
+
+base::Result<std::string> Sandboxes::RunBody(const cri::PodSandboxConfig& config, const std::string& handler,
+                                             const std::string& request_digest, const base::Context& context, state::Stage& stage) {
+  const auto& metadata = config.metadata();
+  const auto same = store_.Snapshot().FindIf([&](const std::string&, const Sandbox& other) {
+    const auto& its = other.config->metadata();
+    return !other.creating && its.name() == metadata.name() && its.namespace_() == metadata.namespace_() && its.uid() == metadata.uid() &&
+           its.attempt() == metadata.attempt();
+  });
+  if (same) {
+    if (same->request_digest == request_digest && same->state == State::kReady) return same->id;
+    return Fail(Code::kAlreadyExists, "sandbox ", metadata.namespace_(), "/", metadata.name(), " attempt ", metadata.attempt(), " exists: ",
+                same->id, " (", StateName(same->state), ")");
+  }
+  Making making{.config = config};
+  Sandbox& sandbox = making.sandbox;
+  sandbox.id = base::RandomId();
+  sandbox.config = std::make_shared<const cri::PodSandboxConfig>(config);
+  sandbox.request_digest = request_digest;
+  sandbox.runtime_handler = handler;
+  sandbox.runtime = handler.empty() ? parts_.default_runtime : handler;
+  sandbox.boot_id = parts_.boot_id;
+  sandbox.created_at = base::UnixNanos();
+  sandbox.creating = true;
+  ASSIGN_OR_RETURN(making.ledger, LoadLedger(sandbox.id, true));
+  if (base::Status built = Build(making, context, stage); !built) return tl::make_unexpected(Abandon(making, std::move(built).error()));
+  return sandbox.id;
+}
+
+base::Status Sandboxes::Build(Making& making, const base::Context& context, state::Stage& stage) {
+  Sandbox& sandbox = making.sandbox;
+  stage.Enter("files");
+  RETURN_IF_ERROR(MakeFiles(making));
+  stage.Enter("cgroup");
+  RETURN_IF_ERROR(MakeCgroup(making));
+  stage.Enter("namespaces");
+  RETURN_IF_ERROR(MakeNamespaces(making));
+  if (making.namespaces().pid() == cri::POD) {
+    stage.Enter("pause");
+    RETURN_IF_ERROR(StartPause(making));
+  }
+  RETURN_IF_ERROR(context.Check("RunPodSandbox"));
+  RETURN_IF_ERROR(Attach(making, context, stage));
+
+  stage.Enter("publish");
+  RETURN_IF_ERROR(base::WriteFile(Files(sandbox.id) / "hosts", *HostsFile(sandbox.hostname, sandbox.ips), 0644));
+  ledgers_.With([&](auto& all) { all[sandbox.id] = making.ledger; });
+  RETURN_IF_ERROR(making.ledger->Own());
+  const auto publish = [&](const Sandbox&) -> base::Result<Sandbox> {
+    Sandbox finished = sandbox;
+    finished.creating = false;
+    return finished;
+  };
+  if (auto shown = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  if (making.pause) WatchPause(sandbox.id, std::move(making.pause));
+  return {};
+}
+
+base::Status Sandboxes::MakeFiles(Making& making) {
+  Sandbox& sandbox = making.sandbox;
+  const base::Path files = Files(sandbox.id);
+  ASSIGN_OR_RETURN(sandbox.hostname, PodHostname(making.config));
+  ASSIGN_OR_RETURN(const std::string resolv_conf, ResolvConf(making.config));
+  RETURN_IF_ERROR(making.ledger->Intend({.kind = "folder", .target = files.native()}));
+  RETURN_IF_ERROR(base::MakeDirs(files, 0711));
+  RETURN_IF_ERROR(base::WriteFile(files / "hostname", sandbox.hostname + "\n", 0644));
+  RETURN_IF_ERROR(base::WriteFile(files / "resolv.conf", resolv_conf, 0644));
+  if (!making.config.log_directory().empty()) RETURN_IF_ERROR(base::MakeDirs(making.config.log_directory(), 0755));
+  return {};
+}
+
+base::Status Sandboxes::MakeCgroup(Making& making) {
+  Sandbox& sandbox = making.sandbox;
+  sandbox.cgroup_parent = making.config.linux().cgroup_parent();
+  if (sandbox.cgroup_parent.empty()) sandbox.cgroup_parent = parts_.systemd_cgroup ? "system.slice" : "/berth/" + sandbox.id;
+  // Slices are systemd's to make and to remove.
+  if (parts_.systemd_cgroup) return {};
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(sandbox.cgroup_parent));
+  if (parts_.cgroups->Exists(group)) return {};  // the kubelet's
+  RETURN_IF_ERROR(making.ledger->Intend({.kind = "cgroup", .target = group.native()}));
+  return parts_.cgroups->Create(group);
+}
+
+base::Status Sandboxes::MakeNamespaces(Making& making) {
+  Sandbox& sandbox = making.sandbox;
+  const base::Path folder = RunFolder(sandbox.id);
+  kernel::NamespaceRequest request{.hostname = sandbox.hostname};
+  const auto pin = [&](const base::Path& path, base::Path& kept) -> base::Result<base::Path> {
+    RETURN_IF_ERROR(making.ledger->Intend({.kind = "namespace", .target = path.native()}));
+    kept = path;
+    return path;
+  };
+  if (making.namespaces().network() == cri::POD) {
+    ASSIGN_OR_RETURN(request.net, pin(parts_.netns_folder / ("berth-" + sandbox.id), sandbox.net_namespace));
+    // "uts: follows network" (CRI API, NamespaceOption).
+    ASSIGN_OR_RETURN(request.uts, pin(folder / "ns" / "uts", sandbox.uts_namespace));
+  } else {
+    request.hostname.clear();
+    request.loopback_up = false;
+  }
+  if (making.namespaces().ipc() == cri::POD) {
+    ASSIGN_OR_RETURN(request.ipc, pin(folder / "ns" / "ipc", sandbox.ipc_namespace));
+  }
+  for (const auto& [name, value] : making.config.linux().sysctls()) request.sysctls.emplace_back(name, value);
+  if (request.net || request.ipc) RETURN_IF_ERROR(kernel::CreateNamespaces(request));
+  if (making.namespaces().ipc() == cri::POD) {
+    const base::Path shm = folder / "shm";
+    RETURN_IF_ERROR(making.ledger->Intend({.kind = "mount", .target = shm.native()}));
+    RETURN_IF_ERROR(base::MakeDirs(shm, 0755));
+    RETURN_IF_ERROR(kernel::MountTmpfs(shm, parts_.shm_size, 01777, {.no_suid = true, .no_dev = true, .no_exec = true}));
+  }
+  return {};
+}
+
+base::Status Sandboxes::StartPause(Making& making) {
+  Sandbox& sandbox = making.sandbox;
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(base::Cat(sandbox.cgroup_parent, "/berth-", sandbox.id, ".pause")));
+  RETURN_IF_ERROR(making.ledger->Intend({.kind = "cgroup", .target = group.native()}));
+  RETURN_IF_ERROR(parts_.cgroups->Create(group));
+  ASSIGN_OR_RETURN(Pause pause, LaunchPause(parts_.pause, group, *parts_.cgroups));
+  sandbox.pause = pause.process;
+  sandbox.pid_namespace = base::Cat("/proc/", pause.process.pid, "/ns/pid");
+  making.pause = std::move(pause.pidfd);
+  return {};
+}
+
+base::Status Sandboxes::Attach(Making& making, const base::Context& context, state::Stage& stage) {
+  Sandbox& sandbox = making.sandbox;
+  const bool attach = !sandbox.net_namespace.empty();
+  const auto request = AttachRequestOf(sandbox);
+  if (attach) RETURN_IF_ERROR(making.ledger->Intend(CniEntry(request)));
+  // The one fsync of RunPodSandbox runs beside the plugins.
+  base::Beside record(*parts_.work, [this, ledger = making.ledger, copy = sandbox, attach]() -> base::Status {
+    if (attach) RETURN_IF_ERROR(ledger->Sync());
+    return store_.Insert(copy.id, copy, base::Durability::kDurable);
+  });
+  base::Status attached;
+  if (attach) {
+    stage.Enter("network");
+    const auto observer = [&](std::string_view plugin, std::chrono::nanoseconds) { stage.Enter(base::Cat("after cni ", plugin)); };
+    if (auto added = parts_.network->Add(request, context, observer)) {
+      sandbox.ips = std::move(added->ips);
+      sandbox.cni_result = std::move(added->result);
+    } else {
+      attached = tl::make_unexpected(std::move(added).error());
+    }
+  }
+  base::Status written = record.Join();
+  RETURN_IF_ERROR(std::move(attached));
+  return written;
+}
+
+base::Error Sandboxes::Abandon(Making& making, base::Error cause) {
+  const std::string& id = making.sandbox.id;
+  // The caller's context may have ended; undoing has time of its own.
+  const state::UndoReport undone = making.ledger->Undo(*parts_.undoers, base::Context().WithTimeout(std::chrono::minutes(2)));
+  if (!undone.complete()) {
+    if (!cause.clean_up.empty()) cause.clean_up += "; ";
+    cause.clean_up += undone.Text();
+    parts_.leftovers->Add(id, making.ledger, undone.Text());
+  }
+  if (base::Status erased = store_.Erase(id); !erased) cause.clean_up += erased.error().message;
+  Forget(id);
+  return cause;
+}
+
+}  // namespace berth::sandbox

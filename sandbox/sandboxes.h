@@ -1,0 +1,119 @@
+// The pod sandboxes of this node: from RunPodSandbox to RemovePodSandbox, and over restarts of the daemon.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include "base/context.h"
+#include "base/executor.h"
+#include "base/result.h"
+#include "container/containers.h"
+#include "container/pod.h"
+#include "cri-proto/cri.h"
+#include "kernel/cgroup.h"
+#include "network/network.h"
+#include "sandbox/sandbox.h"
+#include "state/leftovers.h"
+#include "state/operations.h"
+#include "state/store.h"
+
+namespace berth::sandbox {
+
+// Everything that sandboxes stand on. Pointers are not owned and outlive the Sandboxes.
+struct Parts {
+  base::Path state_folder;   // <state root>/sandboxes
+  base::Path run_folder;     // <run root>/sandboxes
+  base::Path netns_folder;   // /run/netns
+  base::Path pause;          // the berth-pause binary
+  std::string boot_id;
+  bool same_boot = true;     // the run root belongs to this boot
+  bool systemd_cgroup = false;
+  uint64_t shm_size = 64 << 20;
+  std::string default_runtime;
+  std::chrono::nanoseconds run_timeout{std::chrono::minutes(4)};
+  kernel::CgroupTree* cgroups = nullptr;
+  network::Network* network = nullptr;
+  container::Containers* containers = nullptr;
+  const container::Runtimes* runtimes = nullptr;
+  state::LeftoverQueue* leftovers = nullptr;
+  const state::Undoers* undoers = nullptr;
+  base::Executor* work = nullptr;  // bodies of operations
+  boost::asio::io_context* loop = nullptr;
+};
+
+// The undoers of what sandboxes write into their ledgers beside those of containers: "namespace", "cni".
+state::Undoers SandboxUndoers(network::Network& network);
+
+// Thread-safe. Calls that can wait take the caller's context and block; those on one pod join each other. Ids may be unique
+// prefixes: kNotFound, kInvalidArgument when ambiguous.
+class Sandboxes {
+ public:
+  explicit Sandboxes(Parts parts);
+  ~Sandboxes();
+
+  // Restores what a former daemon left, after the containers. Once, before any other call. Problems are told through
+  // `report`, one sentence each; nothing but an unusable folder is fatal.
+  base::Status Recover(const std::function<void(const std::string&)>& report);
+
+  // The same request for a sandbox that is ready gets its id. Returns the id.
+  base::Result<std::string> Run(const cri::PodSandboxConfig& config, const std::string& runtime_handler,
+                                const std::string& request_digest, const base::Context& context);
+  // Kills what runs in the pod and takes its network away. An error leaves it stoppable: call again. Unknown, or stopped
+  // already, is success at once.
+  base::Status Stop(const std::string& id, const base::Context& context);
+  // Stops, removes the containers, then the sandbox. Unknown is success.
+  base::Status Remove(const std::string& id, const base::Context& context);
+
+  // Finished creations only. Never waits.
+  std::vector<std::shared_ptr<const Sandbox>> List() const;
+  base::Result<std::shared_ptr<const Sandbox>> Find(const std::string& id_or_prefix) const;
+
+  // For a container of this sandbox; kFailedPrecondition when it is not ready.
+  base::Result<container::Pod> PodOf(const Sandbox& sandbox) const;
+
+  size_t dirty() const { return store_.dirty(); }
+  size_t RetryDirty() { return store_.RetryDirty(); }
+
+ private:
+  struct Making;
+  using LedgerPtr = std::shared_ptr<state::Ledger>;
+
+  base::Path StateFolder(const std::string& id) const { return parts_.state_folder / id; }
+  base::Path RunFolder(const std::string& id) const { return parts_.run_folder / id; }
+  base::Path Files(const std::string& id) const { return RunFolder(id) / "files"; }
+  base::Result<LedgerPtr> LoadLedger(const std::string& id, bool same_boot) const;
+  LedgerPtr FindLedger(const std::string& id);
+  base::Status Submit(std::function<void()> work) { return parts_.work->Submit(std::move(work)); }
+
+  base::Result<std::string> RunBody(const cri::PodSandboxConfig& config, const std::string& handler,
+                                    const std::string& request_digest, const base::Context& context, state::Stage& stage);
+  base::Status Build(Making& making, const base::Context& context, state::Stage& stage);
+  base::Status MakeFiles(Making& making);
+  base::Status MakeCgroup(Making& making);
+  base::Status MakeNamespaces(Making& making);
+  base::Status StartPause(Making& making);
+  base::Status Attach(Making& making, const base::Context& context, state::Stage& stage);
+  base::Error Abandon(Making& making, base::Error cause);
+
+  base::Result<std::string> StopBody(const std::string& id, const base::Context& context, state::Stage& stage);
+  base::Result<std::string> RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage);
+  base::Result<std::string> RunOperation(std::string_view verb, const std::string& id,
+                                         base::Result<std::string> (Sandboxes::*body)(const std::string&, const base::Context&, state::Stage&),
+                                         const base::Context& context);
+  void SetNotReady(const std::string& id);
+  void WatchPause(const std::string& id, base::UniqueFd pidfd);
+  void Forget(const std::string& id);
+  base::Status RecoverOne(const std::string& id, const Sandbox& sandbox, const std::function<void(const std::string&)>& report);
+
+  const Parts parts_;
+  state::Store<Sandbox> store_;
+  state::Operations<std::string> operations_;
+  base::Guarded<std::map<std::string, LedgerPtr>> ledgers_;
+};
+
+}  // namespace berth::sandbox
