@@ -27,6 +27,7 @@ namespace {
 constexpr size_t kMaxFile = 8 << 20;
 constexpr size_t kMaxEntries = 10'000;
 constexpr size_t kChecksum = 8;
+constexpr int64_t kMaxSeq = int64_t{1} << 62;
 
 std::string IntendLine(const Entry& entry) {
   nlohmann::json line = {{"op", "intend"}, {"seq", entry.seq}, {"kind", entry.kind}, {"target", entry.target}};
@@ -91,7 +92,7 @@ Status Ledger::ReadLine(std::string_view line, bool durable) {
   ASSIGN_OR_RETURN(const nlohmann::json value, json::Parse(body, kWhat));
   ASSIGN_OR_RETURN(const std::string op, json::String(value, "op", kWhat));
   ASSIGN_OR_RETURN(const auto number, json::Int(value, "seq", kWhat));
-  if (!number || *number <= 0) return Fail(Code::kInternal, kWhat, ": no sequence number");
+  if (!number || *number <= 0 || *number > kMaxSeq) return Fail(Code::kInternal, kWhat, ": no sequence number");
   const auto seq = static_cast<uint64_t>(*number);
   next_seq_ = std::max(next_seq_, seq + 1);
   if (op == "undone") {

@@ -23,6 +23,7 @@ using base::Status;
 
 constexpr size_t kBlock = 4096;
 constexpr size_t kMaxHeader = 96;
+constexpr int64_t kMaxSequence = int64_t{1} << 62;
 constexpr std::string_view kMagic = "berth-slot 1 ";
 
 struct Slot {
@@ -64,7 +65,8 @@ std::optional<Slot> Decode(std::string_view bytes) {
   const auto capacity = base::ParseInt(fields[0]);
   const auto sequence = base::ParseInt(fields[1]);
   const auto length = base::ParseInt(fields[2]);
-  if (!capacity || !sequence || !length || *capacity <= 0 || *sequence < 0 || *length < 0) return std::nullopt;
+  if (!capacity || !sequence || !length || *sequence < 0 || *sequence > kMaxSequence || *length < 0) return std::nullopt;
+  if (*capacity <= 0 || *capacity > static_cast<int64_t>(SlotFile::kMaxCapacity) || *capacity % kBlock != 0) return std::nullopt;
   const size_t size = static_cast<size_t>(*length);
   if (size > bytes.size() - line_end - 1) return std::nullopt;
   const std::string_view content = bytes.substr(line_end + 1, size);
