@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,6 +62,47 @@ uint64_t ReadNumber(const char* path) {
   char text[32];
   const ssize_t got = file ? read(file.get(), text, sizeof text) : 0;
   return got > 0 ? LeadingNumber({text, static_cast<size_t>(got)}) : 0;
+}
+
+// What we ignore and block must not be inherited by the container. By system call: the C library's functions, posix_spawn
+// included, leave the two signals that they use themselves ignored.
+void ResetSignals() {
+  const struct {
+    uint64_t handler = 0;  // SIG_DFL
+    uint64_t flags = 0;
+    uint64_t restorer = 0;
+    uint64_t mask = 0;
+  } by_default;
+  for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &by_default, nullptr, sizeof by_default.mask);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// Starts `argv` in a process group of its own with `streams` as 0, 1 and 2; a negative one leaves ours, which is /dev/null.
+// Returns an errno or 0. vfork: this process has one thread and no signal handlers, and its child borrows its memory
+// until it runs the program, so that errors come back without a pipe.
+int Start(char** argv, const int (&streams)[3], pid_t& pid) {
+  volatile int error = 0;
+  const pid_t child = vfork();
+  if (child < 0) return errno;
+  if (child == 0) {
+    setpgid(0, 0);
+    for (int i = 0; i < 3; ++i) {
+      // The copy is not close-on-exec; everything else of ours is.
+      if (streams[i] >= 0 && dup2(streams[i], i) < 0) error = errno;
+    }
+    ResetSignals();
+    if (error == 0) execve(argv[0], argv, environ);
+    if (error == 0) error = errno;
+    _exit(127);
+  }
+  if (error != 0) {
+    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {}
+    return error;
+  }
+  pid = child;
+  return 0;
 }
 
 bool KillChildren() {
@@ -173,30 +214,12 @@ bool Creation::Spawn(SyncMessage& message) {
   for (char** argument = options_.runtime; *argument != nullptr; ++argument) {
     if (std::string_view(*argument) == kConsoleSocketPlaceholder) *argument = const_cast<char*>(console.c_str());  // NOLINT
   }
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  // Our own 0 and 1 are /dev/null. dup2 clears close-on-exec; everything else of ours is close-on-exec.
-  if (child_in_) posix_spawn_file_actions_adddup2(&actions, child_in_.get(), 0);
-  if (child_out_) posix_spawn_file_actions_adddup2(&actions, child_out_.get(), 1);
-  posix_spawn_file_actions_adddup2(&actions, child_err_.get(), 2);
-  sigset_t all;
-  sigset_t none;
-  sigfillset(&all);
-  sigemptyset(&none);
-  // What we ignore and block must not be inherited by the container.
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  const int error = posix_spawn(&runtime_, options_.runtime[0], &actions, &attributes, options_.runtime, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
+  const int streams[3] = {child_in_.get(), child_out_.get(), child_err_.get()};
+  const int error = Start(options_.runtime, streams, runtime_);
   child_in_.Reset();
   child_out_.Reset();
   child_err_.Reset();
   if (error == 0) return true;
-  runtime_ = -1;
   Explain(message, "start the OCI runtime", error);
   return false;
 }

@@ -73,12 +73,13 @@ TEST_F(AttachTest, EveryClientGetsBothStreamsApart) {
 
 TEST_F(AttachTest, AStalledClientIsDroppedAndTheLogIsComplete) {
   MakeFifo("go");
-  auto launched = LaunchMonitor(Options("read x < $D/go; seq 1 1000000; read x < $D/go"), Bound());
+  MakeFifo("end");
+  auto launched = LaunchMonitor(Options("read x < $D/go; seq 1 1000000; read x < $D/end"), Bound());
   ASSERT_TRUE(launched) << launched.error().Text();
   const base::UniqueFd stalled = Attach(kAttachStdout);
   Release("go");
   // The shell reaches its second read only once all its output was taken.
-  Release("go");
+  Release("end");
   ASSERT_TRUE(Finish(*launched));
   const auto records = Records(ReadLog());
   ASSERT_EQ(records.size(), 1000000u);
@@ -246,7 +247,8 @@ TEST_F(AttachTest, FullDiskNeverBlocksTheContainer) {
   ASSERT_TRUE(base::MakeDirs(disk));
   if (mount("none", disk.c_str(), "tmpfs", 0, "size=64k") != 0) GTEST_SKIP() << "mounting a tmpfs needs root";
   MakeFifo("go");
-  LaunchOptions options = Options("seq 1 100000; read x < $D/go; echo space again; read x < $D/go");
+  MakeFifo("end");
+  LaunchOptions options = Options("seq 1 100000; read x < $D/go; echo space again; read x < $D/end");
   options.log = disk / "0.log";
   auto launched = LaunchMonitor(options, Bound());
   EXPECT_TRUE(launched);
@@ -256,7 +258,7 @@ TEST_F(AttachTest, FullDiskNeverBlocksTheContainer) {
     auto status = connection.GetStatus(Bound());
     EXPECT_TRUE(status && status->dropped > 90000) << (status ? status->dropped : 0);
     EXPECT_EQ(mount("none", disk.c_str(), "tmpfs", MS_REMOUNT, "size=64m"), 0);
-    Release("go");
+    Release("end");
     const auto record = Finish(*launched);
     EXPECT_TRUE(record && record->dropped > 90000);
     const auto records = Records(base::ReadFile(options.log).value_or(""));

@@ -1,6 +1,8 @@
 // Stands in for an OCI runtime's create with a terminal: opens one, sends its master to the console socket, starts a shell
 // command on it and writes the pid file.
 //   conmon_fake_runtime <console socket> <pid file> <command>
+// And for a bundle without any other file, it is the container of a real runtime:
+//   conmon_fake_runtime --container
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -10,6 +12,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <string_view>
 
 namespace {
 
@@ -39,6 +42,10 @@ bool SendMaster(const char* path, int master) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--container") {
+    if (isatty(1)) return write(1, "a terminal\n", 11) == 11 ? 0 : 1;
+    return write(1, "hello\n", 6) == 6 && write(2, "oops\n", 5) == 5 ? 11 : 1;
+  }
   if (argc != 4) return 2;
   const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) return 3;

@@ -54,9 +54,10 @@ TEST_F(FootprintTest, AHundredMonitorsStayBelowTheirBudgetOfMemory) {
 
 TEST_F(FootprintTest, AnIdleMonitorIsNeverScheduled) {
   MakeFifo("go");
-  auto launched = LaunchMonitor(Options("echo hello; echo y > $D/go; read x < $D/go"), Bound());
+  MakeFifo("ready");
+  auto launched = LaunchMonitor(Options("echo hello; echo y > $D/ready; read x < $D/go"), Bound());
   ASSERT_TRUE(launched) << launched.error().Text();
-  ASSERT_TRUE(base::ReadFile(folder_ / "go"));
+  ASSERT_TRUE(base::ReadFile(folder_ / "ready"));
   const base::Path status = base::Cat("/proc/", launched->monitor.pid(), "/status");
   const auto switches = [&] { return Field(status, "voluntary_ctxt_switches:") + Field(status, "nonvoluntary_ctxt_switches:"); };
   // After this the monitor has nothing more to do: a reply means that everything before it was handled.

@@ -291,8 +291,9 @@ TEST_F(MonitorTest, SurvivesMalformedRequests) {
 TEST_F(MonitorTest, LosesAndSplitsNoLineOverAThousandRotations) {
   constexpr int kLines = 200'000;
   MakeFifo("go");
+  MakeFifo("end");
   auto launched = LaunchMonitor(Options("read x < $D/go; seq 1 " + std::to_string(kLines) +
-                                        " | while read n; do echo line-$n; done; read x < $D/go"), Bound());
+                                        " | while read n; do echo line-$n; done; read x < $D/end"), Bound());
   ASSERT_TRUE(launched) << launched.error().Text();
   MonitorConnection connection = Connect();
   Release("go");
@@ -306,7 +307,7 @@ TEST_F(MonitorTest, LosesAndSplitsNoLineOverAThousandRotations) {
     all += base::ReadFile(rotated, 64 << 20).value_or("");
     ASSERT_TRUE(base::RemoveFile(rotated));
   }
-  Release("go");
+  Release("end");
   ASSERT_TRUE(Finish(*launched));
   const auto records = Records(all + ReadLog());
   ASSERT_EQ(records.size(), static_cast<size_t>(kLines));
