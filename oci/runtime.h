@@ -82,7 +82,9 @@ class Runtime {
   virtual base::Result<State> GetState(const std::string& id, const base::Context& context) = 0;  // kNotFound
 
   // Starts the runtime's exec and does not wait for it. It ends with the exit code of the process; or, when there was none,
-  // with 255 or 1 and a message in log_file and on stderr.
+  // with 255 or 1 and a message in log_file and on stderr. Processes of the runtime can be left behind in the container's
+  // pid namespace and then belong to whoever reaps orphans; until they are reaped that namespace, and so the container,
+  // does not end. A caller that is a subreaper must therefore reap what it did not start.
   virtual base::Result<base::Child> Exec(const ExecOptions& options) = 0;
 
   // `resources`: ToJson(Resources).
