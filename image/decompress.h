@@ -35,7 +35,7 @@ class Decompressor {
     uint64_t output_limit = uint64_t{256} << 30;  // bytes
     // Output may be `ratio_limit` times the input and `ratio_free` bytes more. Deflate itself reaches 1,032.
     uint64_t ratio_limit = 1100;
-    uint64_t ratio_free = uint64_t{64} << 20;
+    uint64_t ratio_free = uint64_t{8} << 30;  // a gigabyte of zeros is an honest file
   };
   explicit Decompressor(const Options& options);
   ~Decompressor();

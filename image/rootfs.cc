@@ -1,0 +1,31 @@
+#include "image/rootfs.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "image/layer_xattr.h"
+
+namespace berth::image {
+
+using base::Path;
+using base::Result;
+using base::Status;
+
+Result<std::vector<Path>> LowerDirs(const Store& store, const Image& image) {
+  std::vector<Path> folders;
+  for (auto chain_id = image.chain_ids.rbegin(); chain_id != image.chain_ids.rend(); ++chain_id) {
+    ASSIGN_OR_RETURN(Path folder, store.LayerFolder(*chain_id), "image ", image.id);
+    folders.push_back(std::move(folder));
+    if (IsOpaque(folders.back().native())) break;
+  }
+  if (folders.empty()) folders.push_back(store.empty_folder());
+  return folders;
+}
+
+Status PrepareUpper(const Path& upper, const Path& top_lower) {
+  RETURN_IF_ERROR(CopyMetadata(top_lower.native(), upper.native()), "prepare upper folder");
+  return {};
+}
+
+}  // namespace berth::image
