@@ -81,7 +81,9 @@ bool OomWatch::Start(const char* cgroup_root, pid_t pid) {
   folder.Add(cgroup_root).Add(memory->unified ? "" : "/memory").Add(memory->path);
   if (memory->unified) {
     counter_ = OpenIn(folder.view(), "memory.events", O_RDONLY);
-    return Refresh();
+    const bool watched = Refresh();
+    before_ = kills_;
+    return watched;
   }
   counter_ = OpenIn(folder.view(), "memory.oom_control", O_RDONLY);
   const base::UniqueFd control = OpenIn(folder.view(), "cgroup.event_control", O_WRONLY);
@@ -90,6 +92,7 @@ bool OomWatch::Start(const char* cgroup_root, pid_t pid) {
     Stop();
     return false;
   }
+  before_ = kills_;
   Text<64> order;
   order.Add(static_cast<uint64_t>(event.get())).Add(" ").Add(static_cast<uint64_t>(counter_.get()));
   // Without the event the counter is still read when the container ends.

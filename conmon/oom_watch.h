@@ -12,8 +12,8 @@ namespace berth::conmon {
 
 class OomWatch {
  public:
-  // Finds the memory cgroup of `pid` (cgroup v1 or v2) below `cgroup_root`. Returns false when there is none to watch;
-  // the count then stays 0.
+  // Finds the memory cgroup of `pid` (cgroup v1 or v2) below `cgroup_root` and counts from here on. Returns false when fd()
+  // cannot be watched; the count then changes by Refresh alone, if at all.
   bool Start(const char* cgroup_root, pid_t pid);
 
   int fd() const { return event_ ? event_.get() : counter_.get(); }
@@ -24,12 +24,13 @@ class OomWatch {
   bool Notified();
   // Reads the counter, if it can still be read. Counts never go back.
   bool Refresh();
-  uint64_t kills() const { return kills_; }
+  uint64_t kills() const { return kills_ - before_; }
   void Stop();
 
  private:
   base::UniqueFd counter_;  // v2: memory.events; v1: memory.oom_control
   base::UniqueFd event_;    // v1 alone
+  uint64_t before_ = 0;  // of whoever used the cgroup earlier
   uint64_t kills_ = 0;
 };
 

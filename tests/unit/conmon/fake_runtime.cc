@@ -3,6 +3,7 @@
 //   conmon_fake_runtime <console socket> <pid file> <command>
 // And for a bundle without any other file, it is the container of a real runtime:
 //   conmon_fake_runtime --container
+//   conmon_fake_runtime --eat            takes memory without end
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -45,6 +46,11 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "--container") {
     if (isatty(1)) return write(1, "a terminal\n", 11) == 11 ? 0 : 1;
     return write(1, "hello\n", 6) == 6 && write(2, "oops\n", 5) == 5 ? 11 : 1;
+  }
+  while (argc == 2 && std::string_view(argv[1]) == "--eat") {
+    const size_t size = 1 << 20;
+    void* memory = malloc(size);
+    if (memory != nullptr) std::memset(memory, 1, size);
   }
   if (argc != 4) return 2;
   const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);

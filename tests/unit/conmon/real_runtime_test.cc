@@ -21,15 +21,16 @@ class RealRuntimeTest : public MonitorFixture, public testing::WithParamInterfac
     }
     return {};
   }
-  void WriteBundle(bool terminal) const {
+  void WriteBundle(bool terminal, const char* argument = "--container", const char* resources = "{}") const {
     ASSERT_TRUE(base::MakeDirs(folder_ / "rootfs" / "proc"));
     ASSERT_TRUE(base::MakeDirs(folder_ / "rootfs" / "dev"));
     const auto program = base::ReadFile(BERTH_FAKE_RUNTIME);
     ASSERT_TRUE(program);
     ASSERT_TRUE(base::WriteFile(folder_ / "rootfs" / "program", *program, 0755));
     ASSERT_TRUE(base::WriteFile(folder_ / "config.json", base::Cat(R"({"ociVersion":"1.0.2","root":{"path":"rootfs"},
-      "process":{"terminal":)", terminal ? "true" : "false", R"(,"user":{"uid":0,"gid":0},"args":["/program","--container"],
-      "env":["PATH=/"],"cwd":"/"},"linux":{"cgroupsPath":"/)", id_, R"(","namespaces":[{"type":"mount"},{"type":"pid"}]},
+      "process":{"terminal":)", terminal ? "true" : "false", R"(,"user":{"uid":0,"gid":0},"args":["/program",")", argument, R"("],
+      "env":["PATH=/"],"cwd":"/"},"linux":{"cgroupsPath":"/)", id_, R"(","resources":)", resources,
+      R"(,"namespaces":[{"type":"mount"},{"type":"pid"}]},
       "mounts":[{"destination":"/proc","type":"proc","source":"proc"},{"destination":"/dev","type":"tmpfs","source":"tmpfs"},
       {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["newinstance","ptmxmode=0666"]}]})")));
   }
@@ -107,6 +108,19 @@ TEST_P(RealRuntimeTest, FailedCreateHasTheRuntimesWords) {
   EXPECT_EQ(launched.error().message.find("\"msg\""), std::string::npos) << launched.error().message;
   EXPECT_EQ(launched.error().message.find("no error text"), std::string::npos) << launched.error().message;
   std::cout << launched.error().message << "\n";
+}
+
+TEST_P(RealRuntimeTest, CountsOomKills) {
+  WriteBundle(false, "--eat", R"({"memory":{"limit":16777216,"swap":16777216}})");
+  auto launched = LaunchMonitor(RuntimeOptions(false), Bound());
+  if (!launched) GTEST_SKIP() << "no memory limits here: " << launched.error().Text();
+  created_ = true;
+  const auto started = Runtime({"start", id_});
+  ASSERT_TRUE(started) << started.error().Text();
+  const auto record = Finish(*launched);
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->code, 137);
+  EXPECT_EQ(record->oom_kills, 1u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Runtimes, RealRuntimeTest, testing::Values("crun", "runc"),
