@@ -1,6 +1,5 @@
 #include "network/list_run.h"
 
-#include <ranges>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -75,9 +74,9 @@ base::Status ListRun::Del(std::string_view previous, const base::Context& contex
   }
   constexpr int kUnknownContainer = 3;
   base::Status first;
-  for (const PluginConfig& plugin : list.plugins | std::views::reverse) {
+  for (auto plugin = list.plugins.rbegin(); plugin != list.plugins.rend(); ++plugin) {
     int code = 0;
-    auto output = RunPlugin(plugin, "DEL", result, {}, context, &code);
+    auto output = RunPlugin(*plugin, "DEL", result, {}, context, &code);
     if (!output && code != kUnknownContainer) KeepFirst(first, tl::make_unexpected(std::move(output).error()));
   }
   return first;

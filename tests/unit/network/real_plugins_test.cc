@@ -142,14 +142,24 @@ TEST_F(RealPluginsTest, AddGivesTheAddressThatTheNamespaceHas) {
   EXPECT_EQ(pinned.Addresses(), attachment->ips);
   EXPECT_EQ(Leases(), attachment->ips);
   EXPECT_EQ(Veths(), 1u);
-  const auto checked = network_->Check(Pod(pinned, "aa"), {});
-  EXPECT_TRUE(checked) << checked.error().Text();
   const auto gone = network_->Del(Pod(pinned, "aa"), {});
   EXPECT_TRUE(gone) << gone.error().Text();
   EXPECT_THAT(pinned.Addresses(), IsEmpty());
   EXPECT_THAT(Leases(), IsEmpty());
   EXPECT_EQ(Veths(), 0u);
   EXPECT_TRUE(network_->Del(Pod(pinned, "aa"), {}));
+}
+
+TEST_F(RealPluginsTest, CheckSeesWhetherTheLinkIsThere) {
+  PinnedNamespace pinned(folder_.path() / "ns");
+  AttachRequest pod = Pod(pinned, "ff");
+  pod.port_mappings.clear();  // the CHECK of portmap 1.1 wants IPv6 rules even for a pod with IPv4 alone
+  ASSERT_TRUE(network_->Add(pod, {}));
+  const auto checked = network_->Check(pod, {});
+  EXPECT_TRUE(checked) << checked.error().Text();
+  pinned.Unpin();
+  EXPECT_FALSE(network_->Check(pod, {}));
+  EXPECT_TRUE(network_->Del(pod, {}));
 }
 
 TEST_F(RealPluginsTest, DelAfterTheNamespaceIsGoneFreesTheAddress) {
