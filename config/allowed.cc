@@ -38,8 +38,7 @@ struct Describe {
   std::string operator()(FileMode*) const { return "an octal mode as 0660"; }
   std::string operator()(const EnumRef&) const {
     std::string out = "one of";
-    for (const std::string_view choice : key.choices)
-      out += base::Cat(&choice == &key.choices.front() ? " " : ", ", choice);
+    for (size_t i = 0; i < key.choices.size(); ++i) out += base::Cat(i == 0 ? " " : ", ", key.choices[i]);
     return out;
   }
   std::string operator()(std::vector<std::string>*) const { return Texts("a list of texts", key); }

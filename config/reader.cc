@@ -121,7 +121,7 @@ std::vector<std::string> KnownIn(std::string_view section) {
 
 std::string Reader::Place(const YAML::Node& node) const {
   const YAML::Mark mark = node.Mark();
-  return mark.line < 0 ? name_ : Cat(name_, ":", mark.line + 1);
+  return mark.line < 0 || !has_lines_ ? name_ : Cat(name_, ":", mark.line + 1);
 }
 
 void Reader::Problem(const YAML::Node& node, const std::string& path, const std::string& text) {
@@ -160,6 +160,7 @@ void Reader::ForEach(const std::string& shown, const YAML::Node& node, Each&& ea
 
 void Reader::Document(std::string_view yaml, const std::string& name) {
   name_ = name;
+  has_lines_ = true;
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(yaml));
     if (documents.size() > 1) return Problem(documents[1], "", "a second document; one file holds one");
@@ -258,6 +259,7 @@ bool Reader::OverrideItem(std::map<std::string, T>& map, const Key& key, std::st
 
 void Reader::Override(std::string_view assignment) {
   name_ = "flag";
+  has_lines_ = false;
   const size_t equals = assignment.find('=');
   const std::string path(assignment.substr(0, equals));
   if (equals == std::string_view::npos) return Problem({}, path, "is not of the form key=value");

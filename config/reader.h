@@ -52,6 +52,7 @@ class Reader {
 
   Config& config_;
   std::string name_;                           // of the document being read
+  bool has_lines_ = true;
   std::map<std::string, std::string> places_;  // where a key was last set, "file:line"
   std::vector<std::string> problems_;
 };

@@ -141,7 +141,7 @@ TEST_P(BadConfig, IsAnErrorWithPlaceKeyAndWhatIsAllowed) {
 INSTANTIATE_TEST_SUITE_P(
     All, BadConfig,
     testing::Values(
-        BadCase{"a: [", "f:2: not valid YAML: "}, BadCase{"- a", "f:1: a list is not a map of keys"},
+        BadCase{"a: [", "f:1: not valid YAML: "}, BadCase{"- a", "f:1: a list is not a map of keys"},
         BadCase{"--- {}\n--- {}", "f:2: a second document; one file holds one"},
         BadCase{"\nnonsense: 1", "f:2: nonsense: unknown key; known here are state_root, run_root, runtimes, "},
         BadCase{"log:\n  depth: 1", "f:2: log.depth: unknown key; known here are level, format"},

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <future>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -44,7 +45,7 @@ class OperationsTest : public testing::Test {
             .fingerprint = "f",
             .what = "Run " + key,
             .timeout = timeout,
-            .submit = [this](std::function<void()> work) { return executor_.Submit(std::move(work)); },
+            .submit = [this](std::function<void()> work) { return executor_->Submit(std::move(work)); },
             .body = std::move(body)};
   }
   std::future<Result<std::string>> Start(Table::Call call, Context caller = {}) {
@@ -53,7 +54,10 @@ class OperationsTest : public testing::Test {
   }
 
   Table table_;
-  base::Executor executor_{{.name = "bodies", .threads = 8}};
+  // Waits for bodies that outlive their calls: they use the test's variables.
+  void FinishBodies() { executor_.reset(); }
+
+  std::optional<base::Executor> executor_{base::Executor::Options{.name = "bodies", .threads = 8}};
 };
 
 TEST_F(OperationsTest, AnswersWithTheBodysResult) {
@@ -112,6 +116,7 @@ TEST_F(OperationsTest, SameKeyJoinsAndGetsTheSameAnswer) {
       EXPECT_EQ(result.error().message, "started a second one");
     }
   }
+  FinishBodies();
 }
 
 TEST_F(OperationsTest, DifferentKeysRunSideBySide) {
@@ -126,6 +131,7 @@ TEST_F(OperationsTest, DifferentKeysRunSideBySide) {
   EXPECT_EQ(table_.Run(Make("b", [](const Context&, Stage&) -> Result<std::string> { return "b"; }), {}).value(), "b");
   leave.Open();
   EXPECT_EQ(first.get().value(), "a");
+  FinishBodies();
 }
 
 TEST_F(OperationsTest, AnotherRequestUnderTheSameKeyIsRefusedWithTheStage) {
@@ -146,6 +152,7 @@ TEST_F(OperationsTest, AnotherRequestUnderTheSameKeyIsRefusedWithTheStage) {
   EXPECT_THAT(refused.error().message, MatchesRegex("Run a: another request of that name is in flight, in stage cni bridge for [0-9]+ s"));
   leave.Open();
   EXPECT_TRUE(first.get());
+  FinishBodies();
 }
 
 TEST_F(OperationsTest, CallerThatLeavesDoesNotCancelTheOperation) {
@@ -169,6 +176,7 @@ TEST_F(OperationsTest, CallerThatLeavesDoesNotCancelTheOperation) {
   leave.Open();
   // Joined, or came after its end.
   EXPECT_THAT(retry.get().value(), testing::AnyOf("a", "second"));
+  FinishBodies();
 }
 
 TEST_F(OperationsTest, CallersDeadlineIsItsOwn) {
@@ -183,6 +191,7 @@ TEST_F(OperationsTest, CallersDeadlineIsItsOwn) {
   EXPECT_EQ(result.error().code, Code::kDeadlineExceeded);
   EXPECT_THAT(result.error().message, HasSubstr("the operation goes on"));
   leave.Open();
+  FinishBodies();
 }
 
 TEST_F(OperationsTest, AtItsDeadlineTheNameIsFreeAndTheLateResultIsHandedBack) {
@@ -213,6 +222,7 @@ TEST_F(OperationsTest, AtItsDeadlineTheNameIsFreeAndTheLateResultIsHandedBack) {
   EXPECT_EQ(late.get_future().get().value(), "late");
   EXPECT_EQ(finished.get_future().get().steps[0].stage, "cni bridge");
   cancelled.get_future().get();
+  FinishBodies();
 }
 
 TEST_F(OperationsTest, DeadlineThatNobodyWatchedIsSeenByTheNextCaller) {
@@ -234,6 +244,7 @@ TEST_F(OperationsTest, DeadlineThatNobodyWatchedIsSeenByTheNextCaller) {
   EXPECT_EQ(retry.value(), "retry");
   leave.Open();
   abandoned.get_future().get();
+  FinishBodies();
 }
 
 TEST_F(OperationsTest, RefusedSubmissionIsTheAnswerAndFreesTheName) {
@@ -255,6 +266,7 @@ TEST_F(OperationsTest, CancelAllReachesEveryBody) {
   const auto result = first.get();
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Code::kCancelled);
+  FinishBodies();
 }
 
 TEST_F(OperationsTest, ManyCallersOfFewKeysAllGetAnAnswer) {
