@@ -1,0 +1,61 @@
+#include "server/call_log.h"
+
+#include <array>
+#include <atomic>
+#include <chrono>
+
+#include <spdlog/spdlog.h>
+
+#include "base/strings.h"
+
+namespace berth::server {
+namespace {
+
+constexpr size_t kMaxValue = 256;  // of what a client sent
+
+// What is polled is of interest only when it fails.
+bool IsQuiet(std::string_view method) {
+  constexpr std::array<std::string_view, 4> kPrefixes = {"List", "Version", "Status", "ImageFsInfo"};
+  for (const std::string_view prefix : kPrefixes) {
+    if (method.starts_with(prefix)) return true;
+  }
+  return method.ends_with("Status");
+}
+
+std::string NextId() {
+  static std::atomic<uint64_t> next = 1;
+  return base::Cat("r", next.fetch_add(1));
+}
+
+std::string Quote(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+CallLog::CallLog(std::string_view method) : method_(method), id_(NextId()), start_(base::Monotonic::now()) {}
+
+void CallLog::Add(std::string_view key, std::string_view value) {
+  if (value.empty()) return;
+  value = value.substr(0, kMaxValue);
+  const bool plain = value.find_first_of(" \"=\\\n\t") == std::string_view::npos;
+  fields_ += base::Cat(" ", key, "=", plain ? std::string(value) : Quote(value));
+}
+
+void CallLog::Write(const base::Error* error) {
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(base::Monotonic::now() - start_).count();
+  const double took_ms = static_cast<double>(took) / 1000.0;
+  if (error == nullptr) {
+    const auto level = IsQuiet(method_) ? spdlog::level::debug : spdlog::level::info;
+    spdlog::log(level, "call={} request={}{} ms={:.1f} code=OK", method_, id_, fields_, took_ms);
+  } else {
+    spdlog::warn("call={} request={}{} ms={:.1f} code={} error={}", method_, id_, fields_, took_ms, base::CodeName(error->code), Quote(error->Text()));
+  }
+}
+
+}  // namespace berth::server

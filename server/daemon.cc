@@ -1,0 +1,353 @@
+#include "server/daemon.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include <cerrno>
+#include <thread>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include "kernel/boot.h"
+#include "kernel/limits.h"
+#include "network/conf_watcher.h"
+#include "server/executors.h"
+#include "server/host.h"
+#include "server/pull_progress.h"
+#include "server/runtime_service.h"
+
+namespace berth::server {
+
+namespace asio = boost::asio;
+using base::Code;
+using base::Fail;
+
+namespace {
+
+constexpr auto kShutdownTime = std::chrono::seconds(5);
+constexpr auto kGcTime = std::chrono::minutes(10);
+constexpr auto kDirtyRetry = std::chrono::seconds(10);
+constexpr size_t kMaxProblems = 100;
+
+base::Result<base::UniqueFd> LockStateRoot(const base::Path& root) {
+  ASSIGN_OR_RETURN(base::UniqueFd lock, base::Open(root / "lock", O_RDWR | O_CREAT, 0600));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno == EWOULDBLOCK) return Fail(Code::kFailedPrecondition, "another berthd works on ", root.native());
+  return base::FailErrno(errno, "lock ", (root / "lock").native());
+}
+
+image::RegistryOptions RegistryOptionsOf(const config::Config::Image& config) {
+  image::RegistryOptions out;
+  out.http.certificate_folders.assign(config.certificate_dirs.begin(), config.certificate_dirs.end());
+  out.http.connect_timeout = config.connect_timeout;
+  out.http.stall_window = config.stall_window;
+  out.http.stall_bytes = static_cast<int64_t>(config.stall_bytes.bytes);
+  out.attempts = static_cast<int>(config.attempts);
+  out.mirror_attempts = static_cast<int>(config.mirror_attempts);
+  for (const auto& [host, registry] : config.registries) {
+    image::RegistryConfig& mapped = out.registries[host];
+    mapped.insecure = registry.insecure;
+    for (const std::string& mirror : registry.mirrors) mapped.mirrors.push_back({.url = mirror, .insecure = registry.insecure});
+  }
+  return out;
+}
+
+network::IpPreference IpPreferenceOf(config::IpPreference preference) {
+  switch (preference) {
+    case config::IpPreference::kIpv4: return network::IpPreference::kIpv4;
+    case config::IpPreference::kIpv6: return network::IpPreference::kIpv6;
+    case config::IpPreference::kCni: return network::IpPreference::kCni;
+  }
+  return network::IpPreference::kIpv4;
+}
+
+network::Options NetworkOptionsOf(const config::Config& config) {
+  network::Options out;
+  out.conf_dir = config.network.conf_dir;
+  out.bin_dirs.assign(config.network.bin_dirs.begin(), config.network.bin_dirs.end());
+  out.cache_dir = config.network.cache_dir.empty() ? config.state_root / "cni" : config.network.cache_dir;
+  out.plugin_timeout = config.network.plugin_timeout;
+  out.default_network = config.network.default_network;
+  out.ip_preference = IpPreferenceOf(config.network.ip_preference);
+  return out;
+}
+
+}  // namespace
+
+// In the order of making; destroyed backwards, executors (whose threads use everything) first of all in ~Daemon.
+struct Daemon::Parts {
+  explicit Parts(config::Config given) : config(std::move(given)) {}
+
+  base::Status Make();
+  base::Status Restore();
+  void Watch();
+  void ArmLeftovers();
+  void RetryDirty();
+  void Report(const std::string& problem);
+
+  config::Config config;
+  base::UniqueFd lock;
+  asio::io_context loop;
+  std::unique_ptr<Executors> executors;
+  std::unique_ptr<kernel::CgroupTree> cgroups;
+  std::unique_ptr<kernel::ForeignPaths> paths;
+  container::Runtimes runtimes;
+  std::unique_ptr<image::Store> images;
+  std::unique_ptr<image::Puller> puller;
+  std::unique_ptr<network::Network> network;
+  std::unique_ptr<network::ConfWatcher> conf_watcher;
+  std::unique_ptr<asio::posix::stream_descriptor> conf_event;
+  state::Undoers undoers;
+  std::unique_ptr<state::LeftoverQueue> leftovers;
+  std::unique_ptr<asio::steady_timer> leftover_timer;
+  std::unique_ptr<asio::steady_timer> dirty_timer;
+  std::unique_ptr<container::Containers> containers;
+  std::unique_ptr<sandbox::Sandboxes> sandboxes;
+  base::Guarded<std::vector<std::string>> problems;
+  std::unique_ptr<Services> services;
+  bool same_boot = false;
+  std::string boot_id;
+};
+
+void Daemon::Parts::Report(const std::string& problem) {
+  spdlog::warn("problem={}", problem);
+  problems.With([&](std::vector<std::string>& all) {
+    if (all.size() < kMaxProblems) all.push_back(problem);
+  });
+}
+
+base::Status Daemon::Parts::Make() {
+  for (const base::Path& folder : {config.state_root, config.run_root, config.state_root / "trash"}) {
+    RETURN_IF_ERROR(base::MakeDirs(folder, 0711));
+  }
+  ASSIGN_OR_RETURN(lock, LockStateRoot(config.state_root));
+  ASSIGN_OR_RETURN(boot_id, kernel::BootId());
+  const auto recorded = base::ReadFile(config.run_root / "boot_id", 256);
+  same_boot = recorded && *recorded == boot_id;
+
+  executors = std::make_unique<Executors>(config.limits);
+  ASSIGN_OR_RETURN(kernel::CgroupTree tree, kernel::CgroupTree::Detect());
+  cgroups = std::make_unique<kernel::CgroupTree>(std::move(tree));
+  const bool systemd = UsesSystemd(config.cgroup.driver, *cgroups);
+  ASSIGN_OR_RETURN(const Programs programs, FindPrograms(config.helpers));
+  paths = std::make_unique<kernel::ForeignPaths>(kernel::ForeignPaths::Options{
+      .helper = programs.helper, .deadline = config.helpers.path_timeout, .cap = static_cast<size_t>(config.helpers.max_stuck)});
+  ASSIGN_OR_RETURN(runtimes, FindRuntimes(config, systemd));
+  ASSIGN_OR_RETURN(const std::string default_runtime, DefaultRuntime(config, runtimes));
+
+  image::Store::Options store{.folder = config.state_root / "images", .pinned = config.image.pinned};
+  store.limits.file_bytes = config.image.max_layer_size.bytes;
+  store.limits.entries = static_cast<uint64_t>(config.image.max_layer_entries);
+  ASSIGN_OR_RETURN(images, image::Store::Open(std::move(store)));
+  for (const image::StoreProblem& problem : images->problems()) Report(base::Cat("image store: ", problem.name, ": ", problem.what));
+  puller = std::make_unique<image::Puller>(image::Puller::Options{.store = images.get(),
+                                                                  .registry = RegistryOptionsOf(config.image),
+                                                                  .parallel_layers = static_cast<size_t>(config.image.parallel_layers),
+                                                                  .pulls = static_cast<size_t>(config.image.parallel_pulls)});
+  ASSIGN_OR_RETURN(network, network::Network::Open(NetworkOptionsOf(config)));
+
+  undoers = container::ContainerUndoers(runtimes, *cgroups);
+  undoers.merge(sandbox::SandboxUndoers(*network));
+  leftover_timer = std::make_unique<asio::steady_timer>(loop);
+  dirty_timer = std::make_unique<asio::steady_timer>(loop);
+  state::LeftoverQueue::Options queue{.undoers = undoers};
+  queue.changed = [this] { asio::post(loop, [this] { ArmLeftovers(); }); };
+  leftovers = std::make_unique<state::LeftoverQueue>(std::move(queue));
+
+  ASSIGN_OR_RETURN(const kernel::CapabilitySets capabilities, kernel::OwnCapabilities());
+  container::Parts container_parts{.state_folder = config.state_root / "containers",
+                                   .run_folder = config.run_root / "containers",
+                                   .trash_folder = config.state_root / "trash",
+                                   .monitor = programs.monitor,
+                                   .monitor_parent = config.cgroup.monitor_parent,
+                                   .boot_id = boot_id,
+                                   .same_boot = same_boot,
+                                   .systemd_cgroup = systemd};
+  container_parts.spec.default_capabilities = config.container.default_capabilities;
+  container_parts.spec.own_capabilities = capabilities.bounding;
+  container_parts.spec.clamp_oom_score_adj = config.container.clamp_oom_score_adj;
+  container_parts.spec.resources = ResourceOptionsOf(*cgroups, config.container.pids_limit);
+  container_parts.log_line_limit = static_cast<uint32_t>(config.container.log_line_limit.bytes);
+  container_parts.drain = config.container.drain_timeout;
+  container_parts.exec_drain = config.container.exec_drain_timeout;
+  container_parts.create_timeout = config.container.create_timeout;
+  container_parts.exec_output_limit = config.container.exec_output_limit.bytes;
+  container_parts.cgroups = cgroups.get();
+  container_parts.paths = paths.get();
+  container_parts.images = images.get();
+  container_parts.leftovers = leftovers.get();
+  container_parts.undoers = &undoers;
+  container_parts.runtimes = &runtimes;
+  container_parts.work = &executors->work;
+  container_parts.stops = &executors->stops;
+  container_parts.removal = &executors->removal;
+  container_parts.loop = &loop;
+  containers = std::make_unique<container::Containers>(std::move(container_parts));
+
+  sandboxes = std::make_unique<sandbox::Sandboxes>(sandbox::Parts{.state_folder = config.state_root / "sandboxes",
+                                                                  .run_folder = config.run_root / "sandboxes",
+                                                                  .netns_folder = config.network.netns_dir,
+                                                                  .pause = programs.pause,
+                                                                  .boot_id = boot_id,
+                                                                  .same_boot = same_boot,
+                                                                  .systemd_cgroup = systemd,
+                                                                  .shm_size = config.container.shm_size.bytes,
+                                                                  .default_runtime = default_runtime,
+                                                                  .run_timeout = config.container.create_timeout,
+                                                                  .cgroups = cgroups.get(),
+                                                                  .network = network.get(),
+                                                                  .containers = containers.get(),
+                                                                  .runtimes = &runtimes,
+                                                                  .leftovers = leftovers.get(),
+                                                                  .undoers = &undoers,
+                                                                  .work = &executors->work,
+                                                                  .loop = &loop});
+  constexpr int kSysResource = 24;
+  services = std::make_unique<Services>(Services{.config = config,
+                                                 .sandboxes = *sandboxes,
+                                                 .containers = *containers,
+                                                 .images = *images,
+                                                 .puller = *puller,
+                                                 .network = *network,
+                                                 .runtimes = runtimes,
+                                                 .default_runtime = default_runtime,
+                                                 .systemd_cgroup = systemd,
+                                                 .clamped = (capabilities.effective >> kSysResource & 1) == 0,
+                                                 .problems = [this] { return problems.With([](const auto& all) { return all; }); }});
+  if (services->clamped) spdlog::warn("oom_score_adj=clamped reason=\"the daemon lacks CAP_SYS_RESOURCE\"");
+  return {};
+}
+
+base::Status Daemon::Parts::Restore() {
+  const auto report = [this](const std::string& problem) { Report(problem); };
+  RETURN_IF_ERROR(containers->Recover(report), "restore containers");
+  RETURN_IF_ERROR(sandboxes->Recover(report), "restore sandboxes");
+  images->Collect();
+  // From here on the run root belongs to this boot. Before, a crash must find it as it was.
+  RETURN_IF_ERROR(base::WriteFile(config.run_root / "boot_id", boot_id));
+  std::set<std::string> valid;
+  for (const auto& sandbox : sandboxes->List()) {
+    if (sandbox->state == sandbox::State::kReady) valid.insert(sandbox->id);
+  }
+  return executors->query.Submit([this, valid] {
+    if (base::Status cleaned = network->Gc(valid, base::Context().WithTimeout(kGcTime)); !cleaned) Report("network: " + cleaned.error().message);
+  });
+}
+
+void Daemon::Parts::Watch() {
+  auto watcher = network::ConfWatcher::Make({.conf_dir = config.network.conf_dir,
+                                             .bin_dirs = {config.network.bin_dirs.begin(), config.network.bin_dirs.end()},
+                                             .on_change = [this] { network->Reload(); }});
+  if (!watcher) {
+    Report("network: changes of the configuration are not noticed: " + watcher.error().message);
+    return;
+  }
+  conf_watcher = *std::move(watcher);
+  conf_event = std::make_unique<asio::posix::stream_descriptor>(loop, dup(conf_watcher->fd()));
+  const auto wait = [this](const auto& self) -> void {
+    conf_event->async_wait(asio::posix::stream_descriptor::wait_read, [this, self](const boost::system::error_code& error) {
+      if (error) return;
+      conf_watcher->Process();
+      self(self);
+    });
+  };
+  wait(wait);
+}
+
+void Daemon::Parts::ArmLeftovers() {
+  const base::TimePoint due = leftovers->NextDue();
+  if (due == base::TimePoint::max()) return;
+  leftover_timer->expires_at(due);
+  leftover_timer->async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    const auto run = [this] {
+      leftovers->RunDue(base::Context().WithTimeout(std::chrono::minutes(1)));
+      asio::post(loop, [this] { ArmLeftovers(); });
+    };
+    if (!executors->query.Submit(run)) ArmLeftovers();
+  });
+}
+
+void Daemon::Parts::RetryDirty() {
+  dirty_timer->expires_after(kDirtyRetry);
+  dirty_timer->async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    if (containers->dirty() + sandboxes->dirty() > 0) {
+      (void)executors->query.Submit([this] {
+        const size_t left = containers->RetryDirty() + sandboxes->RetryDirty();
+        if (left > 0) spdlog::warn("records={} problem=\"cannot be written; kept in memory and tried again\"", left);
+      });
+    }
+    RetryDirty();
+  });
+}
+
+base::Result<std::unique_ptr<Daemon>> Daemon::Make(config::Config config) {
+  auto parts = std::make_unique<Parts>(std::move(config));
+  RETURN_IF_ERROR(parts->Make());
+  RETURN_IF_ERROR(parts->Restore());
+  return std::unique_ptr<Daemon>(new Daemon(std::move(parts)));
+}
+
+Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Daemon::~Daemon() {
+  if (parts_) parts_->executors.reset();
+}
+
+base::Status Daemon::Serve() {
+  Parts& parts = *parts_;
+  RuntimeService runtime_service(*parts.services, *parts.executors);
+  ImageService image_service(*parts.services, *parts.executors);
+  BerthService berth_service(*parts.puller, parts.loop);
+  const base::Path& socket = parts.config.grpc.socket;
+  RETURN_IF_ERROR(base::MakeDirs(socket.parent_path(), 0711));
+  RETURN_IF_ERROR(base::RemoveFile(socket));  // the lock says that nobody else listens there
+
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(static_cast<int>(parts.config.grpc.max_message.bytes));
+  builder.SetMaxSendMessageSize(static_cast<int>(parts.config.grpc.max_message.bytes));
+  builder.AddListeningPort("unix://" + socket.native(), grpc::InsecureServerCredentials());
+  builder.RegisterService(&runtime_service);
+  builder.RegisterService(&image_service);
+  builder.RegisterService(&berth_service);
+  const mode_t mask = umask(0077);  // nobody may connect before the mode is right
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  umask(mask);
+  if (!server) return Fail(Code::kUnavailable, "cannot listen on ", socket.native());
+  if (chown(socket.c_str(), 0, static_cast<gid_t>(parts.config.grpc.socket_gid)) != 0 ||
+      chmod(socket.c_str(), parts.config.grpc.socket_mode.bits) != 0) {
+    return base::FailErrno(errno, "set the owner and mode of ", socket.native());
+  }
+
+  asio::signal_set signals(parts.loop, SIGTERM, SIGINT);
+  signals.async_wait([&](const boost::system::error_code&, int) { parts.loop.stop(); });
+  parts.Watch();
+  parts.ArmLeftovers();
+  parts.RetryDirty();
+  spdlog::info("berthd={} socket={} ready sandboxes={} containers={} images={}", BERTH_VERSION, socket.native(),
+               parts.sandboxes->List().size(), parts.containers->List().size(), parts.images->List()->size());
+  sd_notify(0, "READY=1");
+  const auto keep_running = asio::make_work_guard(parts.loop);
+  parts.loop.run();
+
+  spdlog::info("berthd=stopping");
+  sd_notify(0, "STOPPING=1");
+  // Followers of pulls are ended on the loop, so it goes on while the server shuts down.
+  parts.loop.restart();
+  std::thread loop([&] { parts.loop.run(); });
+  server->Shutdown(std::chrono::system_clock::now() + kShutdownTime);
+  parts.loop.stop();
+  loop.join();
+  return base::RemoveFile(socket);
+}
+
+}  // namespace berth::server

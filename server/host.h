@@ -1,0 +1,31 @@
+// What this host and this process are like, looked at once at the start.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "config/config.h"
+#include "container/containers.h"
+#include "container/resources.h"
+#include "kernel/cgroup.h"
+
+namespace berth::server {
+
+struct Programs {
+  base::Path monitor;
+  base::Path helper;
+  base::Path pause;
+};
+// Ours: as configured, else beside berthd, else in /usr/libexec/berth. An error names the one that is missing.
+base::Result<Programs> FindPrograms(const config::Config::Helpers& helpers);
+
+bool UsesSystemd(config::CgroupDriver driver, const kernel::CgroupTree& cgroups);
+
+// Those of the configured handlers whose program is there; a configured path that is missing is an error.
+base::Result<container::Runtimes> FindRuntimes(const config::Config& config, bool systemd_cgroup);
+// The configured one (an error when it is not there), else crun, else runc, else "".
+base::Result<std::string> DefaultRuntime(const config::Config& config, const container::Runtimes& runtimes);
+
+container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups, int64_t pids_limit);
+
+}  // namespace berth::server

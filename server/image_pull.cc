@@ -1,0 +1,31 @@
+#include "server/handlers.h"
+
+namespace berth::server {
+
+base::Result<cri::PullImageResponse> PullImage(Services& services, const cri::PullImageRequest& request, const base::Context& context) {
+  if (request.image().image().empty()) return base::Fail(base::Code::kInvalidArgument, "image is missing");
+  ASSIGN_OR_RETURN(const image::Reference reference, image::Reference::Parse(request.image().image()));
+  const cri::AuthConfig& auth = request.auth();
+  auto pulled = services.puller.Pull(reference,
+                                     {.username = auth.username(),
+                                      .password = auth.password(),
+                                      .auth = auth.auth(),
+                                      .server_address = auth.server_address(),
+                                      .identity_token = auth.identity_token(),
+                                      .registry_token = auth.registry_token()},
+                                     context);
+  if (!pulled) {
+    base::Error error = std::move(pulled).error();
+    // The kubelet knows this case by the message's beginning, and only where the code is UNKNOWN.
+    if (error.code == base::Code::kUnavailable) {
+      error.code = base::Code::kUnknown;
+      error.message = "RegistryUnavailable: pull failed: " + error.message;
+    }
+    return tl::make_unexpected(std::move(error));
+  }
+  cri::PullImageResponse reply;
+  reply.set_image_ref(pulled->image_id.str());
+  return reply;
+}
+
+}  // namespace berth::server

@@ -1,0 +1,76 @@
+// berthd's command line.
+#include <malloc.h>
+#include <signal.h>
+
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "config/config.h"
+#include "server/daemon.h"
+
+namespace {
+
+using namespace berth;
+
+void SetUpLog(const config::Config::Log& log) {
+  auto logger = spdlog::stderr_logger_mt("berthd");
+  logger->set_pattern(log.format == config::LogFormat::kJson
+                          ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","thread":%t,"message":"%v"})"
+                          : "%Y-%m-%dT%H:%M:%S.%fZ %L %v",
+                      spdlog::pattern_time_type::utc);
+  switch (log.level) {
+    case config::LogLevel::kDebug: logger->set_level(spdlog::level::debug); break;
+    case config::LogLevel::kInfo: logger->set_level(spdlog::level::info); break;
+    case config::LogLevel::kWarning: logger->set_level(spdlog::level::warn); break;
+    case config::LogLevel::kError: logger->set_level(spdlog::level::err); break;
+  }
+  logger->flush_on(spdlog::level::debug);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+int Fail(const base::Error& error) {
+  std::fprintf(stderr, "berthd: %s\n", error.Text().c_str());
+  return 1;
+}
+
+int Run(config::Config config) {
+  SetUpLog(config.log);
+  signal(SIGPIPE, SIG_IGN);
+  // Two arenas are enough for threads that mostly wait, and keep the resident size from growing with their number.
+  mallopt(M_ARENA_MAX, 2);
+  auto daemon = server::Daemon::Make(std::move(config));
+  if (!daemon) return Fail(daemon.error());
+  const base::Status served = (*daemon)->Serve();
+  return served ? 0 : Fail(served.error());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Kubernetes container runtime (CRI v1)", "berthd"};
+  config::LoadOptions options;
+  std::string file;
+  std::string dropin_dir;
+  bool check = false;
+  app.add_option("-c,--config", file, "Configuration file (default /etc/berth/berth.yaml)");
+  app.add_option("--config-dir", dropin_dir, "Folder of drop-ins (default /etc/berth/berth.d)");
+  app.add_option("-s,--set", options.overrides, "Override a key: --set log.level=debug; may be given several times");
+  app.add_flag("--check-config", check, "Only validate the configuration");
+  app.set_version_flag("--version", std::string("berthd ") + BERTH_VERSION);
+  const CLI::App* print = app.add_subcommand("config", "Print the effective configuration as commented YAML");
+  CLI11_PARSE(app, argc, argv);
+
+  options.file = file;
+  options.dropin_dir = dropin_dir;
+  auto config = config::Load(options);
+  if (!config) return Fail(config.error());
+  if (check) return 0;
+  if (print->parsed()) {
+    std::fputs(config::Print(*config).c_str(), stdout);
+    return 0;
+  }
+  return Run(*std::move(config));
+}

@@ -1,0 +1,93 @@
+#include "server/runtime_service.h"
+
+namespace berth::server {
+namespace {
+
+template <typename Request, typename Reply>
+grpc::ServerUnaryReactor* Answer(Services& services, std::string_view method, base::Executor* executor,
+                                 base::Result<Reply> (*handler)(Services&, const Request&, const base::Context&),
+                                 grpc::CallbackServerContext* context, const Request* request, Reply* reply) {
+  auto* call = new UnaryCall<Request, Reply>(*context, *request, reply, CallLog(method));
+  call->Start(executor, [&services, handler](const Request& given, const base::Context& own) { return handler(services, given, own); });
+  return call;
+}
+
+template <typename Reply>
+class EndedStream : public grpc::ServerWriteReactor<Reply> {
+ public:
+  explicit EndedStream(grpc::Status status) { this->Finish(std::move(status)); }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+grpc::Status Unimplemented(std::string_view method) {
+  return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, base::Cat(method, " is not implemented by berth ", BERTH_VERSION));
+}
+
+#define BERTH_ANSWER(service, name, executor)                                                                        \
+  grpc::ServerUnaryReactor* service::name(grpc::CallbackServerContext* context, const cri::name##Request* request,   \
+                                          cri::name##Response* reply) {                                              \
+    return Answer(services_, #name, executor, &server::name, context, request, reply);                               \
+  }
+BERTH_ANSWER(RuntimeService, Version, nullptr)
+BERTH_ANSWER(RuntimeService, Status, &executors_.query)
+BERTH_ANSWER(RuntimeService, RuntimeConfig, nullptr)
+BERTH_ANSWER(RuntimeService, UpdateRuntimeConfig, &executors_.query)
+BERTH_ANSWER(RuntimeService, RunPodSandbox, &executors_.lifecycle)
+BERTH_ANSWER(RuntimeService, StopPodSandbox, &executors_.lifecycle)
+BERTH_ANSWER(RuntimeService, RemovePodSandbox, &executors_.lifecycle)
+BERTH_ANSWER(RuntimeService, PodSandboxStatus, nullptr)
+BERTH_ANSWER(RuntimeService, ListPodSandbox, nullptr)
+BERTH_ANSWER(RuntimeService, CreateContainer, &executors_.lifecycle)
+BERTH_ANSWER(RuntimeService, StartContainer, &executors_.lifecycle)
+BERTH_ANSWER(RuntimeService, StopContainer, &executors_.waiters)
+BERTH_ANSWER(RuntimeService, RemoveContainer, &executors_.lifecycle)
+BERTH_ANSWER(RuntimeService, ListContainers, nullptr)
+BERTH_ANSWER(RuntimeService, ContainerStatus, nullptr)
+BERTH_ANSWER(RuntimeService, ReopenContainerLog, &executors_.query)
+BERTH_ANSWER(RuntimeService, ExecSync, &executors_.exec)
+BERTH_ANSWER(ImageService, ListImages, nullptr)
+BERTH_ANSWER(ImageService, ImageStatus, nullptr)
+BERTH_ANSWER(ImageService, PullImage, &executors_.pull)
+BERTH_ANSWER(ImageService, RemoveImage, &executors_.removal)
+BERTH_ANSWER(ImageService, ImageFsInfo, nullptr)
+#undef BERTH_ANSWER
+
+#define BERTH_UNIMPLEMENTED(name)                                                                                     \
+  grpc::ServerUnaryReactor* RuntimeService::name(grpc::CallbackServerContext* context, const cri::name##Request*,     \
+                                                 cri::name##Response*) {                                              \
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();                                                    \
+    reactor->Finish(Unimplemented(#name));                                                                            \
+    return reactor;                                                                                                   \
+  }
+BERTH_UNIMPLEMENTED(UpdateContainerResources)
+BERTH_UNIMPLEMENTED(UpdatePodSandboxResources)
+BERTH_UNIMPLEMENTED(Exec)
+BERTH_UNIMPLEMENTED(Attach)
+BERTH_UNIMPLEMENTED(PortForward)
+BERTH_UNIMPLEMENTED(ContainerStats)
+BERTH_UNIMPLEMENTED(ListContainerStats)
+BERTH_UNIMPLEMENTED(PodSandboxStats)
+BERTH_UNIMPLEMENTED(ListPodSandboxStats)
+BERTH_UNIMPLEMENTED(CheckpointContainer)
+BERTH_UNIMPLEMENTED(CheckpointPod)
+BERTH_UNIMPLEMENTED(RestorePod)
+BERTH_UNIMPLEMENTED(ListMetricDescriptors)
+BERTH_UNIMPLEMENTED(ListPodSandboxMetrics)
+#undef BERTH_UNIMPLEMENTED
+
+#define BERTH_UNIMPLEMENTED_STREAM(service, name, request_type, reply_type)                                   \
+  grpc::ServerWriteReactor<cri::reply_type>* service::name(grpc::CallbackServerContext*, const cri::request_type*) { \
+    return new EndedStream<cri::reply_type>(Unimplemented(#name));                                            \
+  }
+BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamPodSandboxes, StreamPodSandboxesRequest, StreamPodSandboxesResponse)
+BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamContainers, StreamContainersRequest, StreamContainersResponse)
+BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamContainerStats, StreamContainerStatsRequest, StreamContainerStatsResponse)
+BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamPodSandboxStats, StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse)
+BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamPodSandboxMetrics, StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse)
+BERTH_UNIMPLEMENTED_STREAM(RuntimeService, GetContainerEvents, GetEventsRequest, ContainerEventResponse)
+BERTH_UNIMPLEMENTED_STREAM(ImageService, StreamImages, StreamImagesRequest, StreamImagesResponse)
+#undef BERTH_UNIMPLEMENTED_STREAM
+
+}  // namespace berth::server

@@ -1,0 +1,89 @@
+// runtime.v1.RuntimeService: every method of the table. Those not listed in handlers.h answer UNIMPLEMENTED with their name.
+#pragma once
+
+#include "cri-proto/api.grpc.pb.h"
+#include "cri-proto/cri.h"
+#include "server/executors.h"
+#include "server/handlers.h"
+#include "server/unary.h"
+
+namespace berth::server {
+
+grpc::Status Unimplemented(std::string_view method);
+
+class RuntimeService : public cri::RuntimeService::CallbackService {
+ public:
+  RuntimeService(Services& services, Executors& executors) : services_(services), executors_(executors) {}
+
+#define BERTH_CALL(name) \
+  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, cri::name##Response* reply) override
+  BERTH_CALL(Version);
+  BERTH_CALL(Status);
+  BERTH_CALL(RuntimeConfig);
+  BERTH_CALL(UpdateRuntimeConfig);
+  BERTH_CALL(RunPodSandbox);
+  BERTH_CALL(StopPodSandbox);
+  BERTH_CALL(RemovePodSandbox);
+  BERTH_CALL(PodSandboxStatus);
+  BERTH_CALL(ListPodSandbox);
+  BERTH_CALL(CreateContainer);
+  BERTH_CALL(StartContainer);
+  BERTH_CALL(StopContainer);
+  BERTH_CALL(RemoveContainer);
+  BERTH_CALL(ListContainers);
+  BERTH_CALL(ContainerStatus);
+  BERTH_CALL(ReopenContainerLog);
+  BERTH_CALL(ExecSync);
+
+  BERTH_CALL(UpdateContainerResources);
+  BERTH_CALL(UpdatePodSandboxResources);
+  BERTH_CALL(Exec);
+  BERTH_CALL(Attach);
+  BERTH_CALL(PortForward);
+  BERTH_CALL(ContainerStats);
+  BERTH_CALL(ListContainerStats);
+  BERTH_CALL(PodSandboxStats);
+  BERTH_CALL(ListPodSandboxStats);
+  BERTH_CALL(CheckpointContainer);
+  BERTH_CALL(CheckpointPod);
+  BERTH_CALL(RestorePod);
+  BERTH_CALL(ListMetricDescriptors);
+  BERTH_CALL(ListPodSandboxMetrics);
+#undef BERTH_CALL
+
+#define BERTH_STREAM(name, request_type, reply_type) \
+  grpc::ServerWriteReactor<cri::reply_type>* name(grpc::CallbackServerContext* context, const cri::request_type* request) override
+  BERTH_STREAM(StreamPodSandboxes, StreamPodSandboxesRequest, StreamPodSandboxesResponse);
+  BERTH_STREAM(StreamContainers, StreamContainersRequest, StreamContainersResponse);
+  BERTH_STREAM(StreamContainerStats, StreamContainerStatsRequest, StreamContainerStatsResponse);
+  BERTH_STREAM(StreamPodSandboxStats, StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse);
+  BERTH_STREAM(StreamPodSandboxMetrics, StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse);
+  BERTH_STREAM(GetContainerEvents, GetEventsRequest, ContainerEventResponse);
+#undef BERTH_STREAM
+
+ private:
+  Services& services_;
+  Executors& executors_;
+};
+
+class ImageService : public cri::ImageService::CallbackService {
+ public:
+  ImageService(Services& services, Executors& executors) : services_(services), executors_(executors) {}
+
+#define BERTH_CALL(name) \
+  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, cri::name##Response* reply) override
+  BERTH_CALL(ListImages);
+  BERTH_CALL(ImageStatus);
+  BERTH_CALL(PullImage);
+  BERTH_CALL(RemoveImage);
+  BERTH_CALL(ImageFsInfo);
+#undef BERTH_CALL
+  grpc::ServerWriteReactor<cri::StreamImagesResponse>* StreamImages(grpc::CallbackServerContext* context,
+                                                                    const cri::StreamImagesRequest* request) override;
+
+ private:
+  Services& services_;
+  Executors& executors_;
+};
+
+}  // namespace berth::server

@@ -1,0 +1,30 @@
+// What the handlers of all calls work on. Made by Daemon, which outlives every call.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "config/config.h"
+#include "container/containers.h"
+#include "image/pull.h"
+#include "image/store.h"
+#include "network/network.h"
+#include "sandbox/sandboxes.h"
+
+namespace berth::server {
+
+struct Services {
+  const config::Config& config;
+  sandbox::Sandboxes& sandboxes;
+  container::Containers& containers;
+  image::Store& images;
+  image::Puller& puller;
+  network::Network& network;
+  const container::Runtimes& runtimes;
+  std::string default_runtime;
+  bool systemd_cgroup = false;
+  bool clamped = false;  // the daemon lacks CAP_SYS_RESOURCE: oom_score_adj cannot be lowered below its own
+  std::function<std::vector<std::string>()> problems;  // found at start or since, for Status's verbose info
+};
+
+}  // namespace berth::server

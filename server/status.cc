@@ -1,0 +1,52 @@
+#include <nlohmann/json.hpp>
+
+#include "config/config.h"
+#include "json/json.h"
+#include "server/handlers.h"
+
+namespace berth::server {
+namespace {
+
+void AddCondition(cri::StatusResponse& reply, const char* type, const base::Status& status, const char* reason, const std::string& prefix) {
+  cri::RuntimeCondition* condition = reply.mutable_status()->add_conditions();
+  condition->set_type(type);
+  condition->set_status(status.has_value());
+  if (status) return;
+  condition->set_reason(reason);
+  condition->set_message(prefix + status.error().message);
+}
+
+// The kubelet asks for features by the pod's handler name, "" for the default: a missing entry is "not known".
+void AddHandler(cri::StatusResponse& reply, const std::string& name, oci::Runtime& runtime, const base::Context& context) {
+  cri::RuntimeHandler* handler = reply.add_runtime_handlers();
+  handler->set_name(name);
+  const auto features = runtime.GetFeatures(context);
+  handler->mutable_features()->set_recursive_read_only_mounts(features && features->recursive_read_only);
+}
+
+nlohmann::json VerboseInfo(const Services& services) {
+  nlohmann::json info{{"version", BERTH_VERSION},
+                      {"defaultRuntime", services.default_runtime},
+                      {"cgroupDriver", services.systemd_cgroup ? "systemd" : "cgroupfs"},
+                      {"problems", services.problems()}};
+  if (services.clamped) info["oomScoreAdj"] = "clamped: the daemon lacks CAP_SYS_RESOURCE";
+  return info;
+}
+
+}  // namespace
+
+base::Result<cri::StatusResponse> Status(Services& services, const cri::StatusRequest& request, const base::Context& context) {
+  cri::StatusResponse reply;
+  const bool has_runtime = services.runtimes.contains(services.default_runtime);
+  AddCondition(reply, "RuntimeReady",
+               has_runtime ? base::Status() : base::Fail(base::Code::kUnavailable, "no OCI runtime: neither crun nor runc was found"),
+               "NoRuntime", "");
+  AddCondition(reply, "NetworkReady", services.network.Status(context), "NetworkPluginNotReady", "Network plugin returns error: ");
+  if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime), context);
+  for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime, context);
+  reply.mutable_features()->set_supplemental_groups_policy(true);
+  if (request.verbose()) (*reply.mutable_info())["config"] = json::Dump(VerboseInfo(services));
+  return reply;
+}
+
+}  // namespace berth::server
