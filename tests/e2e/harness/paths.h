@@ -1,0 +1,13 @@
+// Where the programs under test are: beside the running test program.
+#pragma once
+
+#include "base/file.h"
+
+namespace berth::e2e {
+
+base::Path Berthd();
+base::Path ImagesScript();
+// /usr/bin/crun, /usr/sbin/runc; empty when it is not installed.
+base::Path OciRuntime(const std::string& name);
+
+}  // namespace berth::e2e

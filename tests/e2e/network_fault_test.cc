@@ -1,0 +1,139 @@
+// CNI plugins that fail, hang or are missing, and configuration that comes and goes.
+#include <sys/mount.h>
+
+#include "tests/e2e/harness/fixture.h"
+
+namespace berth::e2e {
+namespace {
+
+using base::Cat;
+using base::Path;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+class NetworkFault : public OnNode {
+ protected:
+  Daemon::Options DaemonOptions() override {
+    auto options = OnNode::DaemonOptions();
+    options.settings["network.plugin_timeout"] = "3s";
+    return options;
+  }
+  // Puts a plugin before the bridge that runs `script` for `command`; where that does not end it, all is well.
+  void UsePlugin(const std::string& command, const std::string& script) {
+    ASSERT_STATUS_OK(
+        base::WriteFile(daemon().plugin_folder() / "faulty",
+                        Cat("#!/bin/sh\nif [ \"$CNI_COMMAND\" = VERSION ]; then\n"
+                            "echo '{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}'; exit\nfi\n"
+                            "if [ \"$CNI_COMMAND\" = ",
+                            command, " ]; then\n", script, "\nfi\necho '{\"cniVersion\":\"1.0.0\"}'\n"),
+                        0755));
+    ASSERT_STATUS_OK(
+        base::WriteFile(daemon().net_folder() / "10-e2e.conflist", daemon().NetworkList(R"({"type":"faulty"})"), 0644));
+  }
+  void RepairPlugin() {
+    // What is already attached goes on with the list it was attached with, so the plugin itself has to work.
+    ASSERT_STATUS_OK(base::WriteFile(daemon().plugin_folder() / "faulty",
+                                     "#!/bin/sh\ncat > /dev/null\necho '{\"cniVersion\":\"1.0.0\"}'\n", 0755));
+  }
+  bool NetworkReady(std::string* message = nullptr) {
+    auto status = cri().Call(&v1::RuntimeService::Stub::Status, v1::StatusRequest());
+    for (const auto& condition : status->status().conditions()) {
+      if (condition.type() != "NetworkReady") continue;
+      if (message) *message = condition.reason() + ": " + condition.message();
+      return condition.status();
+    }
+    return false;
+  }
+};
+
+TEST_F(NetworkFault, FailedAddGivesThePluginsWordsAndIsUndone) {
+  UsePlugin(
+      "ADD",
+      "echo '{\"cniVersion\":\"1.0.0\",\"code\":11,\"msg\":\"the switch is on fire\",\"details\":\"port 7\"}'; exit 1");
+  auto run = cri().RunPod(Pod());
+  EXPECT_FALSE(run.ok());
+  EXPECT_THAT(run.message(), HasSubstr("the switch is on fire"));
+  EXPECT_THAT(cri().Pods()->items(), IsEmpty());
+  ExpectNothingLeft();
+}
+
+TEST_F(NetworkFault, PluginThatDiesWithoutAResultIsNamed) {
+  UsePlugin("ADD", "echo 'out of luck' >&2; kill -9 $$");
+  auto run = cri().RunPod(Pod());
+  EXPECT_FALSE(run.ok());
+  EXPECT_THAT(run.message(), HasSubstr("faulty"));
+  ExpectNothingLeft();
+}
+
+TEST_F(NetworkFault, HangingAddEndsAtItsTimeLimit) {
+  UsePlugin("ADD", "sleep 98765");
+  auto run = cri().RunPod(Pod());
+  EXPECT_FALSE(run.ok());
+  EXPECT_THAT(run.message(), HasSubstr("faulty"));
+  EXPECT_TRUE(Eventually([] { return ProcessesNamed("sleep").empty(); }));
+  ExpectNothingLeft();
+}
+
+TEST_F(NetworkFault, FailedDelFailsTheStopUntilItWorks) {
+  UsePlugin("DEL", "echo '{\"cniVersion\":\"1.0.0\",\"code\":100,\"msg\":\"cannot let go\"}'; exit 1");
+  std::string pod = RunPod(Pod());
+  ASSERT_FALSE(pod.empty());
+  auto stopped = cri().StopPod(pod);
+  EXPECT_FALSE(stopped.ok());
+  EXPECT_THAT(stopped.message(), HasSubstr("cannot let go"));
+  Restart();
+  RepairPlugin();
+  EXPECT_CALL_OK(cri().StopPod(pod));
+  EXPECT_CALL_OK(cri().RemovePod(pod));
+  ExpectNothingLeft();
+}
+
+TEST_F(NetworkFault, StopWorksWhenTheNamespaceIsGone) {
+  std::string pod = RunPod(Pod());
+  auto names = base::ListFolder("/run/netns");
+  ASSERT_TRUE(names);
+  ASSERT_EQ(names->size(), 1u);
+  Path pinned = Path("/run/netns") / names->front();
+  ASSERT_EQ(::umount2(pinned.c_str(), MNT_DETACH), 0);
+  std::filesystem::remove(pinned);
+  EXPECT_CALL_OK(cri().StopPod(pod));
+  EXPECT_CALL_OK(cri().RemovePod(pod));
+}
+
+TEST_F(NetworkFault, MissingConfigurationIsSaidAndItsArrivalIsSeen) {
+  std::filesystem::remove(daemon().net_folder() / "10-e2e.conflist");
+  std::string message;
+  ASSERT_TRUE(Eventually([&] { return !NetworkReady(&message); }));
+  EXPECT_THAT(message, HasSubstr("NetworkPluginNotReady"));
+  EXPECT_FALSE(cri().RunPod(Pod()).ok());
+  ExpectNothingLeft();
+  std::filesystem::remove_all(daemon().net_folder());
+  ASSERT_STATUS_OK(base::MakeDirs(daemon().net_folder()));
+  ASSERT_STATUS_OK(base::WriteFile(daemon().net_folder() / "10-e2e.conflist", daemon().NetworkList(), 0644));
+  EXPECT_TRUE(Eventually([&] { return NetworkReady(); }));
+  EXPECT_FALSE(RunPod(Pod()).empty());
+}
+
+TEST_F(NetworkFault, MissingPluginIsNamed) {
+  ASSERT_STATUS_OK(base::WriteFile(daemon().net_folder() / "00-missing.conflist",
+                                   R"({"cniVersion":"1.0.0","name":"missing","plugins":[{"type":"no-such-plugin"}]})",
+                                   0644));
+  std::string message;
+  EXPECT_TRUE(Eventually([&] {
+    if (!NetworkReady(&message)) return message.find("no-such-plugin") != std::string::npos;
+    auto run = cri().RunPod(Pod());
+    return !run.ok() && run.message().find("no-such-plugin") != std::string::npos;
+  })) << message;
+}
+
+TEST_F(NetworkFault, HostNetworkPodsRunWithoutANetwork) {
+  std::filesystem::remove(daemon().net_folder() / "10-e2e.conflist");
+  ASSERT_TRUE(Eventually([&] { return !NetworkReady(); }));
+  auto config = Pod();
+  config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(v1::NODE);
+  EXPECT_FALSE(RunPod(config).empty());
+}
+
+}  // namespace
+}  // namespace berth::e2e
