@@ -2,6 +2,7 @@
 
 #include <sys/eventfd.h>
 
+#include "conmon/client.h"
 #include "container/live.h"
 #include "cri-proto/api.pb.h"
 

@@ -8,6 +8,7 @@
 #include "conmon/client.h"
 #include "container/containers.h"
 #include "container/live.h"
+#include "container/process.h"
 #include "container/stop_signal.h"
 #include "cri-proto/api.pb.h"
 #include "image/rootfs.h"
