@@ -56,8 +56,8 @@ Result<std::unique_ptr<LayerWriter>> LayerWriter::Create(const base::Path& root,
   ASSIGN_OR_RETURN(writer->cursor_, FolderCursor::Create(std::move(fd), [self](const std::string& path, bool whiteout) {
                      return self->OnMade(path, whiteout);
                    }));
-  writer->own_uid_ = geteuid();
-  writer->own_gid_ = getegid();
+  // Until the archive says otherwise: unpacking twice gives the same.
+  writer->cursor_->SetRootTime({});
   writer->implied_.emplace();
   return writer;
 }

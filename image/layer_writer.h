@@ -56,8 +56,6 @@ class LayerWriter : public TarSink {
   const base::Path root_path_;
   const LayerLimits limits_;
   std::optional<FolderCursor> cursor_;
-  uint32_t own_uid_ = 0;
-  uint32_t own_gid_ = 0;
 
   TarEntry entry_;          // of the file being written
   base::UniqueFd file_;

@@ -110,7 +110,11 @@ Result<CgroupTree> CgroupTree::Detect(const Path& mountinfo) {
   bool v1 = false;
   bool v2 = false;
   for (const MountPoint& mount : mounts) {
-    if ((mount.type != "cgroup" && mount.type != "cgroup2") || !seen.insert(mount.device).second) continue;
+    if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
+    // mountinfo is in the order of mounting: a later mount on the same folder hides this one.
+    const bool hidden = std::any_of(mounts.begin() + (&mount - mounts.data()) + 1, mounts.end(),
+                                    [&](const MountPoint& later) { return later.target == mount.target; });
+    if (hidden || !seen.insert(mount.device).second) continue;
     CgroupHierarchy hierarchy{.mount = mount.target, .v2 = mount.type == "cgroup2"};
     if (hierarchy.v2) {
       v2 = true;

@@ -105,11 +105,17 @@ inline TarItem File(std::string name, std::string content = "x") { return {.name
 inline TarItem Symlink(std::string name, std::string link) { return {.name = std::move(name), .type = '2', .link = std::move(link)}; }
 inline TarItem HardLink(std::string name, std::string link) { return {.name = std::move(name), .type = '1', .link = std::move(link)}; }
 
+// For names that do not fit the header.
+inline TarItem WithName(TarItem item, std::string name) {
+  item.pax.emplace_back("path", std::move(name));
+  return item;
+}
+
 inline std::span<const uint8_t> Bytes(std::string_view text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
 
 inline std::string Gzip(std::string_view text) {
   isal_zstream stream;
-  std::string out(text.size() + text.size() / 8 + 1024, '\0');
+  std::string out(2 * text.size() + 4096, '\0');
   std::string in(text);
   isal_deflate_init(&stream);
   stream.gzip_flag = IGZIP_GZIP;
