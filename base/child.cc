@@ -293,11 +293,10 @@ void AddDescendants(pid_t root, std::vector<UniqueFd>& out) {
 
 }  // namespace
 
-void KillTree(pid_t root) {
+void KillDescendants(pid_t root) {
   std::vector<UniqueFd> all;
   AddDescendants(root, all);
   for (const UniqueFd& process : all) (void)SignalPidfd(process.get(), SIGKILL);
-  kill(root, SIGKILL);
 }
 
 Result<uint64_t> ProcessStartTime(pid_t pid) {

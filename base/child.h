@@ -94,9 +94,9 @@ using RunResult = Collected;
 // Runs a child to its end. When the context ends first, its process group is killed and the context's error returned.
 Result<RunResult> Run(RunOptions options, const Context& context);
 
-// SIGKILL to a process's descendants and then to itself, as far as /proc tells parents and children: what a descendant
-// started in the background and left to init is not found.
-void KillTree(pid_t root);
+// SIGKILL to a process's descendants, as far as /proc tells parents and children: what a descendant started in the
+// background and left to init is not found. The process itself goes on and can reap its own.
+void KillDescendants(pid_t root);
 
 // Clock ticks after boot at which a process was started (/proc/PID/stat, field 22): with it a pid read from disk can be
 // trusted. Error with err ENOENT or ESRCH when there is no such process.

@@ -36,6 +36,16 @@ base::Result<std::string> ProcessJson(const base::Path& pattern, const std::vect
   return json::Dump(process);
 }
 
+// The runtime reaps what it started once that is dead, and ends; killed itself, it would leave a zombie that the container
+// sees. One that is still starting has nothing to kill yet: look again.
+void EndExec(base::Child& child) {
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    base::KillDescendants(child.pid());
+    if (child.Wait(base::Context().WithTimeout(std::chrono::milliseconds(250)), "exec")) return;
+  }
+  // ~Child kills the runtime.
+}
+
 }  // namespace
 
 base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::vector<std::string>& command,
@@ -64,7 +74,7 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   auto collected = base::Collect(child, base::UniqueFd(), std::move(output.read), std::move(errors.read),
                                  {.each_limit = 16 << 20, .total_limit = parts_.exec_output_limit, .drain = parts_.exec_drain}, context, what);
   if (!collected) {
-    base::KillTree(child.pid());
+    EndExec(child);
     if (collected.error().code == Code::kDeadlineExceeded && base::Monotonic::now() < caller.deadline()) {
       return Fail(Code::kDeadlineExceeded, what, ": command timed out after ",
                   std::chrono::duration_cast<std::chrono::seconds>(timeout).count(), " s");

@@ -1,0 +1,155 @@
+#include "container/seccomp_profile.h"
+
+#include <seccomp.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "json/json.h"
+
+namespace berth::container {
+namespace {
+
+using base::Code;
+using base::Fail;
+using nlohmann::json;
+constexpr size_t kMaxRules = 10'000;
+
+bool Has(std::span<const std::string> list, std::string_view wanted) { return std::find(list.begin(), list.end(), wanted) != list.end(); }
+
+// "amd64", or the same as other tools write it.
+bool IsArchitecture(std::string_view name, const SeccompHost& host) {
+  return name == host.architecture || (host.architecture == "amd64" && name == "x86_64") || (host.architecture == "arm64" && name == "aarch64");
+}
+
+struct Conditions {
+  std::vector<std::string> architectures;
+  std::vector<std::string> capabilities;
+  std::string min_kernel;
+};
+
+base::Result<Conditions> ReadConditions(const json& rule, std::string_view key) {
+  Conditions out;
+  ASSIGN_OR_RETURN(const json* object, berth::json::Object(rule, key, "seccomp profile"));
+  if (object == nullptr) return out;
+  ASSIGN_OR_RETURN(out.architectures, berth::json::Strings(*object, "arches", "seccomp profile"));
+  ASSIGN_OR_RETURN(out.capabilities, berth::json::Strings(*object, "caps", "seccomp profile"));
+  ASSIGN_OR_RETURN(out.min_kernel, berth::json::String(*object, "minKernel", "seccomp profile"));
+  return out;
+}
+
+bool IsKernel(const std::string& minimum, const SeccompHost& host) {
+  int major = 0;
+  int minor = 0;
+  if (std::sscanf(minimum.c_str(), "%d.%d", &major, &minor) < 1) return false;
+  return host.kernel_major > major || (host.kernel_major == major && host.kernel_minor >= minor);
+}
+
+bool Applies(const Conditions& includes, const Conditions& excludes, std::span<const std::string> capabilities, const SeccompHost& host) {
+  const auto here = [&](const std::string& name) { return IsArchitecture(name, host); };
+  const auto granted = [&](const std::string& name) { return Has(capabilities, name); };
+  if (!includes.architectures.empty() && std::none_of(includes.architectures.begin(), includes.architectures.end(), here)) return false;
+  if (!std::all_of(includes.capabilities.begin(), includes.capabilities.end(), granted)) return false;
+  if (!includes.min_kernel.empty() && !IsKernel(includes.min_kernel, host)) return false;
+  if (std::any_of(excludes.architectures.begin(), excludes.architectures.end(), here)) return false;
+  if (std::any_of(excludes.capabilities.begin(), excludes.capabilities.end(), granted)) return false;
+  return excludes.min_kernel.empty() || !IsKernel(excludes.min_kernel, host);
+}
+
+base::Result<std::optional<uint32_t>> ReadErrno(const json& object, std::string_view key) {
+  ASSIGN_OR_RETURN(const auto number, berth::json::Int(object, key, "seccomp profile"));
+  if (!number) return std::optional<uint32_t>();
+  if (*number < 0 || *number > 4095) return Fail(Code::kInvalidArgument, "seccomp profile: ", key, " is out of range");
+  return std::optional<uint32_t>(static_cast<uint32_t>(*number));
+}
+
+base::Result<uint64_t> ReadValue(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return uint64_t{0};
+  if (found->is_number_unsigned()) return found->get<uint64_t>();
+  if (found->is_number_integer()) return static_cast<uint64_t>(found->get<int64_t>());
+  return Fail(Code::kInvalidArgument, "seccomp profile: ", key, " is not a number");
+}
+
+base::Result<oci::SeccompRule> ReadRule(const json& rule) {
+  oci::SeccompRule out;
+  ASSIGN_OR_RETURN(std::vector<std::string> names, berth::json::Strings(rule, "names", "seccomp profile"));
+  ASSIGN_OR_RETURN(const std::string name, berth::json::String(rule, "name", "seccomp profile"));
+  if (!name.empty()) names.push_back(name);
+  std::copy_if(names.begin(), names.end(), std::back_inserter(out.names), KnowsSyscall);
+  ASSIGN_OR_RETURN(out.action, berth::json::String(rule, "action", "seccomp profile"));
+  if (out.action.empty()) return Fail(Code::kInvalidArgument, "seccomp profile: a rule has no action");
+  ASSIGN_OR_RETURN(out.errno_ret, ReadErrno(rule, "errnoRet"));
+  ASSIGN_OR_RETURN(const json* arguments, berth::json::Array(rule, "args", "seccomp profile"));
+  if (arguments == nullptr) return out;
+  for (const json& argument : *arguments) {
+    oci::SeccompArg mapped;
+    ASSIGN_OR_RETURN(const auto index, berth::json::Int(argument, "index", "seccomp profile"));
+    mapped.index = static_cast<uint32_t>(index.value_or(0));
+    if (mapped.index > 5) return Fail(Code::kInvalidArgument, "seccomp profile: an argument's index is above 5");
+    ASSIGN_OR_RETURN(mapped.value, ReadValue(argument, "value"));
+    ASSIGN_OR_RETURN(mapped.value_two, ReadValue(argument, "valueTwo"));
+    ASSIGN_OR_RETURN(mapped.op, berth::json::String(argument, "op", "seccomp profile"));
+    out.args.push_back(std::move(mapped));
+  }
+  return out;
+}
+
+base::Status ReadArchitectures(const json& profile, const SeccompHost& host, oci::Seccomp& out) {
+  ASSIGN_OR_RETURN(out.architectures, berth::json::Strings(profile, "architectures", "seccomp profile"));
+  ASSIGN_OR_RETURN(const json* map, berth::json::Array(profile, "archMap", "seccomp profile"));
+  if (map == nullptr) return {};
+  const std::string own = host.architecture == "amd64" ? "SCMP_ARCH_X86_64" : host.architecture == "arm64" ? "SCMP_ARCH_AARCH64" : "";
+  for (const json& entry : *map) {
+    ASSIGN_OR_RETURN(const std::string name, berth::json::String(entry, "architecture", "seccomp profile"));
+    if (name != own) continue;
+    ASSIGN_OR_RETURN(const auto others, berth::json::Strings(entry, "subArchitectures", "seccomp profile"));
+    out.architectures.push_back(name);
+    out.architectures.insert(out.architectures.end(), others.begin(), others.end());
+  }
+  return {};
+}
+
+}  // namespace
+
+SeccompHost ThisSeccompHost() {
+  SeccompHost host;
+#if defined(__x86_64__)
+  host.architecture = "amd64";
+#elif defined(__aarch64__)
+  host.architecture = "arm64";
+#endif
+  utsname name{};
+  if (uname(&name) == 0) std::sscanf(name.release, "%d.%d", &host.kernel_major, &host.kernel_minor);
+  return host;
+}
+
+bool KnowsSyscall(const std::string& name) { return seccomp_syscall_resolve_name(name.c_str()) != __NR_SCMP_ERROR; }
+
+base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view text, std::span<const std::string> capabilities, const SeccompHost& host) {
+  ASSIGN_OR_RETURN(const nlohmann::json profile, berth::json::Parse(text, "seccomp profile"));
+  oci::Seccomp out;
+  ASSIGN_OR_RETURN(out.default_action, berth::json::String(profile, "defaultAction", "seccomp profile"));
+  if (out.default_action.empty()) return Fail(Code::kInvalidArgument, "seccomp profile: defaultAction is missing");
+  ASSIGN_OR_RETURN(out.default_errno_ret, ReadErrno(profile, "defaultErrnoRet"));
+  ASSIGN_OR_RETURN(out.flags, berth::json::Strings(profile, "flags", "seccomp profile"));
+  ASSIGN_OR_RETURN(out.listener_path, berth::json::String(profile, "listenerPath", "seccomp profile"));
+  ASSIGN_OR_RETURN(out.listener_metadata, berth::json::String(profile, "listenerMetadata", "seccomp profile"));
+  RETURN_IF_ERROR(ReadArchitectures(profile, host, out));
+  ASSIGN_OR_RETURN(const nlohmann::json* rules, berth::json::Array(profile, "syscalls", "seccomp profile"));
+  if (rules == nullptr) return out;
+  if (rules->size() > kMaxRules) return Fail(Code::kInvalidArgument, "seccomp profile: more than ", kMaxRules, " rules");
+  for (const nlohmann::json& rule : *rules) {
+    ASSIGN_OR_RETURN(oci::SeccompRule mapped, ReadRule(rule));
+    ASSIGN_OR_RETURN(const Conditions includes, ReadConditions(rule, "includes"));
+    ASSIGN_OR_RETURN(const Conditions excludes, ReadConditions(rule, "excludes"));
+    if (!mapped.names.empty() && Applies(includes, excludes, capabilities, host)) out.syscalls.push_back(std::move(mapped));
+  }
+  return out;
+}
+
+}  // namespace berth::container
