@@ -1,4 +1,4 @@
-// Namespaces that live without a process: made by a short-lived thread and pinned by a bind mount (cni.md, section 6).
+// Namespaces that live without a process: made by a short-lived thread and pinned by a bind mount.
 #pragma once
 
 #include <functional>

@@ -40,7 +40,7 @@ class DiskFull : public OnNode {
     ASSERT_EQ(ran->exit.code, 0) << program << ": " << ran->errors;
   }
 
-  Path filler() const { return daemon().options().state_root / "filler"; }
+  Path filler() { return daemon().options().state_root / "filler"; }
   // Writes until there is no room for another byte.
   void Fill() {
     base::UniqueFd fd = base::Open(filler(), O_WRONLY | O_CREAT | O_APPEND, 0600).value();

@@ -46,7 +46,9 @@ TEST_P(Exec, HasTheContainersEnvironmentAndNamespaces) {
 
 TEST_P(Exec, ProgramThatDoesNotExistIsAnErrorOrItsCode) {
   auto ran = cri().Exec(made_.container, {"/no/such/program"});
-  if (ran.ok()) EXPECT_THAT(ran->exit_code(), testing::AnyOf(126, 127));
+  if (ran.ok()) {
+    EXPECT_THAT(ran->exit_code(), testing::AnyOf(126, 127));
+  }
 }
 
 TEST_P(Exec, TimeOutKillsTheProcess) {
