@@ -78,7 +78,9 @@ void OnNode::SetUp() {
   daemon_ = std::make_unique<Daemon>(DaemonOptions());
   ASSERT_STATUS_OK(daemon_->WriteFiles());
   Prepare();
-  outside_ = TakeInventory(Scope());
+  InventoryScope scope = Scope();
+  scope.file_roots.clear();
+  outside_ = TakeInventory(scope);
   StartAgain();
   if (HasFatalFailure()) return;
   PullBusybox();
@@ -98,9 +100,9 @@ void OnNode::TearDown() {
     if (auto stopped = daemon_->Stop(); !stopped) ADD_FAILURE() << stopped.error().Text();
   }
   if (set_up_) {
-    for (const std::string& line : WaitForInventory(outside_, Scope(), 5s)) {
-      if (!line.starts_with("file ")) ADD_FAILURE() << "after the daemon's end: " << line;
-    }
+    InventoryScope scope = Scope();
+    scope.file_roots.clear();
+    for (const std::string& line : WaitForInventory(outside_, scope, 5s)) ADD_FAILURE() << "after the daemon's end: " << line;
   }
   if (HasFailure()) {
     std::fprintf(stderr, "--- end of %s\n%s---\n", daemon_->log_file().c_str(), daemon_->Log(6000).c_str());

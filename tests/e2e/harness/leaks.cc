@@ -38,7 +38,12 @@ Names FolderNames(const Path& folder) {
   return names;
 }
 
+// The folders that a kubelet keeps as long as the node stands do not count; on a node neither do other services'.
 bool CgroupCounts(const Path& folder, bool systemd) {
+  std::string name = folder.filename().string();
+  for (const char* kept : {"kubepods", "besteffort", "kubepods.slice", "kubepods-besteffort.slice"}) {
+    if (name == kept) return false;
+  }
   std::string text = folder.string();
   return !systemd || text.find("kubepods") != std::string::npos || text.find("berth") != std::string::npos;
 }
@@ -49,7 +54,11 @@ Names Cgroups(bool systemd) {
   for (fs::recursive_directory_iterator at("/sys/fs/cgroup", error), end; !error && at != end; at.increment(error)) {
     std::error_code ignored;
     if (at->is_symlink(ignored) || !at->is_directory(ignored)) continue;
-    // The kubelet's own folders stay as long as the node; berthd's service may have what it likes while it runs.
+    // crun makes plain folders in what hides a hybrid host's v2 hierarchy.
+    if (at->path() == "/sys/fs/cgroup/unified") {
+      at.disable_recursion_pending();
+      continue;
+    }
     if (CgroupCounts(at->path(), systemd)) names.insert(at->path().string());
   }
   return names;
