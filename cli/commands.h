@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/context.h"
 #include "base/result.h"
@@ -29,6 +30,7 @@ struct Session {
   bool json = false;          // -o json
   bool time_limited = false;  // --timeout was given
   int64_t time_limit = 0;     // its seconds
+  std::vector<std::string> command;  // of `run` and `exec`: what follows the image or container
 };
 
 // What a command does; its value is the exit code.

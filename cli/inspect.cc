@@ -48,24 +48,25 @@ base::Result<std::optional<int>> InspectImage(Session& session, const std::strin
 }
 
 base::Result<int> RunInspect(Session& session, const InspectFlags& flags) {
-  ASSIGN_OR_RETURN(const Objects objects, LoadObjects(session));
-  if (flags.type.empty() || flags.type == "container") {
-    const auto container = FindContainer(objects, flags.name);
-    // A name that is a pod's is the pod's, unless the pod and its container share it.
-    const bool pods_own = container && flags.type.empty() && container->metadata().name() != flags.name && !container->id().starts_with(flags.name);
-    if (container && !pods_own) return InspectContainer(session, container->id());
-    const bool ambiguous = !container && container.error().code == base::Code::kInvalidArgument;
-    if (flags.type == "container" || (ambiguous && !FindPod(objects, flags.name))) return tl::make_unexpected(container.error());
-  }
-  if (flags.type.empty() || flags.type == "pod") {
-    const auto pod = FindPod(objects, flags.name);
-    if (pod) return InspectPod(session, pod->id());
-    if (flags.type == "pod" || pod.error().code == base::Code::kInvalidArgument) return tl::make_unexpected(pod.error());
+  if (flags.type != "image") {
+    ASSIGN_OR_RETURN(const Objects objects, LoadObjects(session));
+    if (flags.type == "container") {
+      ASSIGN_OR_RETURN(const cri::Container container, FindContainer(objects, flags.name));
+      return InspectContainer(session, container.id());
+    }
+    if (flags.type == "pod") {
+      ASSIGN_OR_RETURN(const cri::PodSandbox pod, FindPod(objects, flags.name));
+      return InspectPod(session, pod.id());
+    }
+    const auto found = FindPodOrContainer(objects, flags.name);
+    if (!found && found.error().code != base::Code::kNotFound) return tl::make_unexpected(found.error());
+    if (found && std::holds_alternative<cri::PodSandbox>(*found)) return InspectPod(session, std::get<cri::PodSandbox>(*found).id());
+    if (found) return InspectContainer(session, std::get<cri::Container>(*found).id());
   }
   ASSIGN_OR_RETURN(const std::optional<int> done, InspectImage(session, flags.name));
   if (done) return *done;
   return base::Fail(base::Code::kNotFound, "there is no ", flags.type.empty() ? "pod, container or image" : flags.type, " \"",
-                    flags.name, "\"");
+                    flags.name, "\"; see `berth pods`, `berth ps -a` and `berth images`");
 }
 
 }  // namespace

@@ -14,7 +14,6 @@ namespace {
 
 struct RunFlags {
   std::string image;
-  std::vector<std::string> command;
   std::string name;
   std::string runtime;
   std::string hostname;
@@ -28,6 +27,7 @@ struct RunFlags {
 
 constexpr const char* kNamespace = "default";
 constexpr const char* kLogs = "/var/log/berth";
+constexpr std::chrono::seconds kGrace{10};
 
 base::Result<cri::PodSandboxConfig> PodConfig(const RunFlags& flags) {
   cri::PodSandboxConfig config;
@@ -49,14 +49,14 @@ base::Result<cri::PodSandboxConfig> PodConfig(const RunFlags& flags) {
   return config;
 }
 
-base::Result<cri::ContainerConfig> ContainerConfig(const RunFlags& flags, const cri::PodSandboxConfig& pod, const std::string& image_id) {
+// Everything but the image's id.
+base::Result<cri::ContainerConfig> ContainerConfig(const RunFlags& flags, const std::vector<std::string>& command,
+                                                   const cri::PodSandboxConfig& pod) {
   cri::ContainerConfig config;
   config.mutable_metadata()->set_name(pod.metadata().name());
-  config.mutable_image()->set_image(image_id);
   config.mutable_image()->set_user_specified_image(flags.image);
   config.set_log_path("container.log");
-  // What follows the image replaces its command and keeps its entrypoint.
-  config.mutable_args()->Assign(flags.command.begin(), flags.command.end());
+  config.mutable_args()->Assign(command.begin(), command.end());
   for (const std::string& entry : flags.environment) {
     ASSIGN_OR_RETURN(*config.add_envs(), ParseEnvironment(entry));
   }
@@ -84,35 +84,67 @@ base::Result<std::string> StartIn(Session& session, const cri::CreateContainerRe
   return created.container_id();
 }
 
+// Follows the container to its end. When the user leaves (Ctrl-C), it is stopped; a pod that has nothing left to do gives its
+// address back.
+base::Result<int> Attend(Session& session, Session& cleaning, const std::string& pod_id, const std::string& container_id) {
+  auto code = FollowToEnd(session, container_id);
+  if (session.context.cancelled()) {
+    RETURN_IF_ERROR(StopPod(cleaning, pod_id, kGrace));
+    ASSIGN_OR_RETURN(const auto status, cleaning.client.ContainerStatus(container_id, false, cleaning.context));
+    return status.status().exit_code();
+  }
+  // A failure to follow (the daemon is restarted, the log is gone) says nothing about the container: it is left alone.
+  if (code) RETURN_IF_ERROR(cleaning.client.StopPodSandbox(pod_id, cleaning.context));
+  return code;
+}
+
+cri::PodSandbox PodOf(const cri::RunPodSandboxResponse& made, const cri::RunPodSandboxRequest& request) {
+  cri::PodSandbox pod;
+  pod.set_id(made.pod_sandbox_id());
+  *pod.mutable_metadata() = request.config().metadata();
+  *pod.mutable_annotations() = request.config().annotations();
+  return pod;
+}
+
 base::Result<int> RunRun(Session& session, const RunFlags& flags) {
+  if (flags.detach && flags.remove)
+    return base::Fail(base::Code::kInvalidArgument, "--rm waits for the end of the container, and -d does not wait: leave one of them "
+                      "out and use `berth rm` later");
+  // All that can be wrong with the command line is found before anything is pulled or made.
   cri::RunPodSandboxRequest pod_request;
   ASSIGN_OR_RETURN(*pod_request.mutable_config(), PodConfig(flags));
   pod_request.set_runtime_handler(flags.runtime);
-  ASSIGN_OR_RETURN(const std::string image_id, ImageId(session, flags.image));
   cri::CreateContainerRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_config(), ContainerConfig(flags, pod_request.config(), image_id));
+  ASSIGN_OR_RETURN(*request.mutable_config(), ContainerConfig(flags, session.command, pod_request.config()));
+  ASSIGN_OR_RETURN(const std::string image_id, ImageId(session, flags.image));
+  request.mutable_config()->mutable_image()->set_image(image_id);
   *request.mutable_sandbox_config() = pod_request.config();
 
-  ASSIGN_OR_RETURN(const auto made, session.client.RunPodSandbox(pod_request, session.context));
-  request.set_pod_sandbox_id(made.pod_sandbox_id());
-  cri::PodSandbox pod;
-  pod.set_id(made.pod_sandbox_id());
-  *pod.mutable_metadata() = pod_request.config().metadata();
-  *pod.mutable_annotations() = pod_request.config().annotations();
   // Cleaning up has to go on when the user has pressed Ctrl-C.
   Session cleaning{.client = session.client, .context = base::Context()};
+  auto made = session.client.RunPodSandbox(pod_request, session.context);
+  if (!made && session.context.cancelled()) {
+    // The daemon may be finishing it all the same; asking again joins that and tells the id.
+    const base::Error left = made.error();
+    made = cleaning.client.RunPodSandbox(pod_request, cleaning.context);
+    if (made) RETURN_IF_ERROR(RemovePod(cleaning, PodOf(*made, pod_request)));
+    return tl::make_unexpected(left);
+  }
+  if (!made) return tl::make_unexpected(std::move(made).error());
+  const cri::PodSandbox pod = PodOf(*made, pod_request);
+  request.set_pod_sandbox_id(pod.id());
   auto started = StartIn(session, request);
   if (!started) {
     if (base::Status removed = RemovePod(cleaning, pod); !removed) started.error().clean_up = removed.error().message;
     return tl::make_unexpected(std::move(started).error());
   }
   if (flags.detach) {
-    Print(made.pod_sandbox_id() + "\n");
+    Print(pod.id() + "\n");
     return 0;
   }
-  auto code = FollowToEnd(session, *started);
-  if (!flags.remove) return code;
-  if (base::Status removed = RemovePod(cleaning, pod); !removed && code) return tl::make_unexpected(std::move(removed).error());
+  auto code = Attend(session, cleaning, pod.id(), *started);
+  if (!flags.remove || !code) return code;
+  RETURN_IF_ERROR(RemovePod(cleaning, pod));
   return code;
 }
 
@@ -131,8 +163,7 @@ void AddRunCommands(CLI::App& app, Command& chosen) {
   command->add_option("--hostname", flags->hostname, "Host name in the pod; its name without it");
   command->add_option("--network", flags->network, "pod or host")->check(CLI::IsMember({"pod", "host"}))->capture_default_str();
   command->add_option("image", flags->image, "Name of the image; it is pulled when it is not there")->required();
-  command->add_option("command", flags->command, "What to run instead of the image's command");
-  command->positionals_at_end();
+  command->footer("berth run [OPTIONS] image [argument...]: what follows the image replaces its command and keeps its entrypoint.");
   command->callback([flags, &chosen] { chosen = [flags](Session& session) { return RunRun(session, *flags); }; });
 }
 

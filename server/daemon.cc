@@ -34,7 +34,8 @@ using base::Fail;
 
 namespace {
 
-constexpr auto kShutdownTime = std::chrono::seconds(5);
+// For calls in flight. Idle connections of clients that stay are closed only at its end, so it is short.
+constexpr auto kShutdownTime = std::chrono::milliseconds(500);
 constexpr auto kGcTime = std::chrono::minutes(10);
 constexpr auto kDirtyRetry = std::chrono::seconds(10);
 constexpr size_t kMaxProblems = 100;

@@ -36,7 +36,7 @@ Result<std::unique_ptr<Registry>> Registry::Start(const Path& folder, int port) 
   const char* ready = ::getenv("BERTH_E2E_REGISTRY_DATA");
   Path data = ready ? Path(ready) : folder / "data";
   std::string config =
-      Cat("version: 0.1\nlog: {level: fatal, accesslog: {disabled: true}}\nstorage:\n  filesystem: {rootdirectory: ",
+      Cat("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage:\n  filesystem: {rootdirectory: ",
           data.string(), "}\n  delete: {enabled: true}\nhttp: {addr: '127.0.0.1:", port, "'}\n");
   RETURN_IF_ERROR(base::WriteFile(folder / "config.yml", config));
   ASSIGN_OR_RETURN(base::UniqueFd log, base::Open(folder / "log", O_WRONLY | O_CREAT | O_APPEND, 0644));

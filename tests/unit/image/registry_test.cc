@@ -153,7 +153,9 @@ TEST_F(RegistryTest, IdentityTokenIsPosted) {
   EXPECT_TRUE(Client(Fast(), {.identity_token = "a&b"})->Resolve({}));
   ASSERT_EQ(registry_.Count("POST", "/token"), 1);
   for (const FakeRequest& request : registry_.requests()) {
-    if (request.method == "POST") EXPECT_THAT(request.body, HasSubstr("grant_type=refresh_token&refresh_token=a%26b"));
+    if (request.method == "POST") {
+      EXPECT_THAT(request.body, HasSubstr("grant_type=refresh_token&refresh_token=a%26b"));
+    }
   }
 }
 
