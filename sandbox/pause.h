@@ -15,6 +15,7 @@ struct Pause {
 };
 
 // Starts `program` (berth-pause) as pid 1 of a new pid namespace, in the cgroup `group`, which exists. It outlives the daemon.
+// Returns once it is isolated from the host; an error names the step that failed, and nothing is left running.
 base::Result<Pause> LaunchPause(const base::Path& program, const base::Path& group, const kernel::CgroupTree& cgroups);
 
 }  // namespace berth::sandbox

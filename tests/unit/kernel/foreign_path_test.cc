@@ -203,18 +203,5 @@ TEST_F(DeadServerTest, ContextEndsTheCallBeforeTheDeadline) {
   AwaitNoneStuck(paths);
 }
 
-TEST(Pause, EndsOnTermAndInt) {
-  for (const int signal : {SIGTERM, SIGINT}) {
-    auto child = base::Spawn({.program = BERTH_PAUSE, .arguments = {"berth-pause"}});
-    ASSERT_OK(child);
-    ASSERT_OK(child->Signal(SIGCHLD));
-    ASSERT_OK(child->Signal(signal));
-    const auto exit = child->Wait(Context().WithTimeout(std::chrono::seconds(60)), "berth-pause");
-    ASSERT_OK(exit);
-    // Before it has blocked the signal it may die of it.
-    EXPECT_TRUE(exit->code == 0 || exit->signal == signal);
-  }
-}
-
 }  // namespace
 }  // namespace berth::kernel
