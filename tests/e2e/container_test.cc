@@ -22,13 +22,14 @@ class Container : public OnRuntime {
 ON_EVERY_RUNTIME(Container);
 
 TEST_P(Container, GoesThroughItsStates) {
-  Made made = CreateContainer(Sh("trap 'exit 0' TERM; while :; do sleep 0.05; done"));
+  Made made = CreateContainer(Sh("trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done"));
   auto status = cri().Status(made.container);
   ASSERT_CALL_OK(status);
   EXPECT_EQ(status->status().state(), v1::CONTAINER_CREATED);
   EXPECT_GT(status->status().created_at(), 0);
   EXPECT_EQ(status->status().started_at(), 0);
   ASSERT_CALL_OK(cri().Start(made.container));
+  ASSERT_TRUE(LogHas(made, "ready"));
   status = cri().Status(made.container);
   EXPECT_EQ(status->status().state(), v1::CONTAINER_RUNNING);
   EXPECT_GE(status->status().started_at(), status->status().created_at());
@@ -70,7 +71,7 @@ TEST_P(Container, StatusTellsWhatTheKubeletAsksFor) {
   EXPECT_EQ(status.mounts(0).container_path(), "/dev/termination-log");
   EXPECT_EQ(status.stop_signal(), v1::SIGNAL_SIGTERM);
   ASSERT_EQ(cri().Containers()->containers_size(), 1);
-  const auto& item = cri().Containers()->containers(0);
+  const auto item = cri().Containers()->containers(0);
   EXPECT_EQ(item.image_id(), image_id);
   EXPECT_EQ(item.pod_sandbox_id(), made.pod);
   EXPECT_EQ(item.state(), v1::CONTAINER_RUNNING);
@@ -262,7 +263,7 @@ TEST_P(Container, ListFiltersByPodStateAndLabel) {
   WaitExited(exited.container);
   auto ids = [&](const v1::ContainerFilter& filter) {
     std::vector<std::string> found;
-    for (const auto& item : cri().Containers(filter)->containers()) found.push_back(item.id());
+    for (auto listed = cri().Containers(filter); const auto& item : listed->containers()) found.push_back(item.id());
     return found;
   };
   v1::ContainerFilter by_pod, by_state, by_label, both;

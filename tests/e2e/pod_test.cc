@@ -104,7 +104,7 @@ TEST_P(Pod, ListFiltersByIdStateAndLabel) {
   ASSERT_CALL_OK(cri().StopPod(second));
   auto ids = [&](const v1::PodSandboxFilter& filter) {
     std::vector<std::string> found;
-    for (const auto& item : cri().Pods(filter)->items()) found.push_back(item.id());
+    for (auto listed = cri().Pods(filter); const auto& item : listed->items()) found.push_back(item.id());
     return found;
   };
   v1::PodSandboxFilter by_id, by_state, by_label, none;

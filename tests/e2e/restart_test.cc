@@ -96,9 +96,9 @@ TEST_P(Restart, EveryStateIsTheSameAfterwards) {
   ASSERT_CALL_OK(cri().StopPod(stopped_pod));
   auto all = [&] {
     std::map<std::string, std::string> seen;
-    for (const auto& item : cri().Pods()->items())
+    for (auto listed = cri().Pods(); const auto& item : listed->items())
       seen[item.id()] = cri().PodStatus(item.id())->status().ShortDebugString();
-    for (const auto& item : cri().Containers()->containers())
+    for (auto listed = cri().Containers(); const auto& item : listed->containers())
       seen[item.id()] = cri().Status(item.id())->status().ShortDebugString();
     return seen;
   };
