@@ -1,5 +1,6 @@
 #include "container/capabilities.h"
 
+#include "base/strings.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/limits.h"
 
@@ -16,7 +17,7 @@ template <typename Names>
 base::Result<Change> Read(const Names& names, bool strict) {
   Change out;
   for (const std::string& name : names) {
-    if (name == "ALL" || name == "all" || name == "All") {
+    if (base::Lower(name) == "all") {
       out.all = true;
     } else if (const auto number = kernel::CapabilityNumber(name)) {
       out.named |= uint64_t{1} << *number;
@@ -47,14 +48,15 @@ base::Result<oci::Capabilities> MapCapabilities(const cri::LinuxContainerSecurit
   ASSIGN_OR_RETURN(const Change drop, Read(wanted.drop_capabilities(), false));
 
   const uint64_t missing = (add.named | ambient.named) & ~available;
-  if (missing != 0) {
+  if (missing != 0 && !security.privileged()) {
     return base::Fail(base::Code::kInvalidArgument, "capability ", Names(missing).front(),
                       " cannot be granted: the daemon itself has not got it");
   }
-  uint64_t granted = security.privileged() || add.all || initial.all ? available : initial.named & available;
+  uint64_t granted = add.all || initial.all ? available : initial.named & available;
   // Everything or nothing first, then what is listed: drop ALL + add X is {X}, add ALL + drop X is all but X.
   if (drop.all) granted = 0;
   granted = (granted | add.named | ambient.named) & ~drop.named;
+  if (security.privileged()) granted = available;  // whatever is listed
 
   oci::Capabilities out;
   out.bounding = out.effective = out.permitted = Names(granted);

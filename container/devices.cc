@@ -41,7 +41,8 @@ bool Skipped(std::string_view name) {
 constexpr int kMaxDepth = 8;
 constexpr size_t kMaxDevices = 10'000;
 
-base::Status AddHostDevices(const base::Path& folder, int depth, std::vector<oci::Device>& out) {
+// Every device below `folder`, under the same relative path in `target`.
+base::Status AddHostDevices(const base::Path& folder, const base::Path& target, int depth, std::vector<oci::Device>& out) {
   auto names = base::ListFolder(folder);
   // /dev changes while it is read.
   if (!names) return names.error().err == ENOENT ? base::Status() : base::Status(tl::make_unexpected(names.error()));
@@ -52,13 +53,13 @@ base::Status AddHostDevices(const base::Path& folder, int depth, std::vector<oci
     struct stat info {};
     if (lstat(path.c_str(), &info) != 0) continue;
     if (S_ISDIR(info.st_mode)) {
-      if (depth < kMaxDepth) RETURN_IF_ERROR(AddHostDevices(path, depth + 1, out));
+      if (depth < kMaxDepth) RETURN_IF_ERROR(AddHostDevices(path, target / name, depth + 1, out));
       continue;
     }
     if (!S_ISBLK(info.st_mode) && !S_ISCHR(info.st_mode)) continue;
-    if (out.size() >= kMaxDevices) return Fail(Code::kResourceExhausted, "/dev holds more than ", kMaxDevices, " devices");
+    if (out.size() >= kMaxDevices) return Fail(Code::kResourceExhausted, folder.native(), " holds more than ", kMaxDevices, " devices");
     out.push_back({.type = S_ISBLK(info.st_mode) ? "b" : "c",
-                   .path = path.native(),
+                   .path = (target / name).native(),
                    .major = major(info.st_rdev),
                    .minor = minor(info.st_rdev),
                    .file_mode = info.st_mode & 07777,
@@ -68,27 +69,42 @@ base::Status AddHostDevices(const base::Path& folder, int depth, std::vector<oci
   return {};
 }
 
+// Later requests win over earlier ones and over what privileged containers get anyway: one node for each path.
+void AddDevice(oci::Device device, const std::string& access, DevicePlan& plan) {
+  plan.rules.push_back({.allow = true, .type = device.type, .major = device.major, .minor = device.minor, .access = access});
+  const auto same = std::find_if(plan.devices.begin(), plan.devices.end(), [&](const oci::Device& other) { return other.path == device.path; });
+  if (same != plan.devices.end()) *same = std::move(device);
+  else plan.devices.push_back(std::move(device));
+}
+
 base::Status AddRequested(const cri::Device& device, kernel::ForeignPaths& paths, const base::Context& context, DevicePlan& plan) {
   if (device.host_path().empty() || device.host_path().front() != '/') return Fail(Code::kInvalidArgument, "host_path is not absolute");
-  const std::string container_path = device.container_path().empty() ? device.host_path() : device.container_path();
-  if (container_path.front() != '/') return Fail(Code::kInvalidArgument, "container_path is not absolute");
+  const base::Path container_path =
+      base::Path(device.container_path().empty() ? device.host_path() : device.container_path()).lexically_normal();
+  if (!container_path.is_absolute()) return Fail(Code::kInvalidArgument, "container_path is not absolute");
   const std::string access = device.permissions().empty() ? "rwm" : device.permissions();
   if (access.find_first_not_of("rwm") != std::string::npos) {
     return Fail(Code::kInvalidArgument, "permissions \"", access, "\" are not of r, w and m");
   }
   ASSIGN_OR_RETURN(const kernel::ForeignPath host, paths.Inspect(device.host_path(), context));
   if (!host.exists) return Fail(Code::kInvalidArgument, "no such device");
-  if (host.kind == Kind::kFolder) return Fail(Code::kUnimplemented, "a folder of devices is not supported by this version");
+  if (host.kind == Kind::kFolder) {
+    // Elsewhere the walk could hang on a file system whose server is dead.
+    if (!host.resolved.native().starts_with("/dev/")) return Fail(Code::kInvalidArgument, "a folder of devices must lie below /dev");
+    std::vector<oci::Device> found;
+    RETURN_IF_ERROR(AddHostDevices(host.resolved, container_path, 0, found));
+    for (oci::Device& one : found) AddDevice(std::move(one), access, plan);
+    return {};
+  }
   if (host.kind != Kind::kBlockDevice && host.kind != Kind::kCharDevice) return Fail(Code::kInvalidArgument, "not a device");
-  const std::string type = host.kind == Kind::kBlockDevice ? "b" : "c";
-  plan.devices.push_back({.type = type,
-                          .path = container_path,
-                          .major = major(host.rdev),
-                          .minor = minor(host.rdev),
-                          .file_mode = host.mode,
-                          .uid = host.uid,
-                          .gid = host.gid});
-  plan.rules.push_back({.allow = true, .type = type, .major = major(host.rdev), .minor = minor(host.rdev), .access = access});
+  AddDevice({.type = host.kind == Kind::kBlockDevice ? "b" : "c",
+             .path = container_path.native(),
+             .major = major(host.rdev),
+             .minor = minor(host.rdev),
+             .file_mode = host.mode,
+             .uid = host.uid,
+             .gid = host.gid},
+            access, plan);
   return {};
 }
 
@@ -98,7 +114,7 @@ base::Result<DevicePlan> MapDevices(const cri::ContainerConfig& config, kernel::
                                     const base::Context& context) {
   DevicePlan plan;
   if (config.linux().security_context().privileged()) {
-    RETURN_IF_ERROR(AddHostDevices("/dev", 0, plan.devices));
+    RETURN_IF_ERROR(AddHostDevices("/dev", "/dev", 0, plan.devices));
     plan.rules.push_back({.allow = true, .type = "a", .access = "rwm"});
   } else {
     plan.rules = DefaultRules();

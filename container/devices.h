@@ -13,11 +13,11 @@ namespace berth::container {
 
 struct DevicePlan {
   std::vector<oci::Device> devices;
-  std::vector<oci::DeviceRule> rules;  // first one denies all
+  std::vector<oci::DeviceRule> rules;  // the first one denies all, or for privileged containers allows all
 };
 
 // Privileged containers get every device of /dev and may use all. Others get the request's, on top of those that every
-// OCI runtime makes itself. kInvalidArgument names the device's host_path.
+// OCI runtime makes itself; a folder below /dev stands for every device in it. kInvalidArgument names the device's host_path.
 base::Result<DevicePlan> MapDevices(const cri::ContainerConfig& config, kernel::ForeignPaths& paths,
                                     const base::Context& context);
 

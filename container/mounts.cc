@@ -16,17 +16,21 @@ oci::Mount Bind(const std::string& destination, const base::Path& source, std::v
   return {.destination = destination, .type = "bind", .source = source.native(), .options = std::move(options)};
 }
 
-std::vector<oci::Mount> Defaults(const cri::ContainerConfig& config, const Pod& pod) {
-  const bool privileged = config.linux().security_context().privileged();
-  const std::string sys = privileged ? "rw" : "ro";
-  const std::string etc = config.linux().security_context().readonly_rootfs() ? "ro" : "rw";
-  std::vector<oci::Mount> out = {
+std::vector<oci::Mount> KernelMounts(const cri::ContainerConfig& config) {
+  const std::string sys = config.linux().security_context().privileged() ? "rw" : "ro";
+  return {
       {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}, {}, {}},
       {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}, {}, {}},
       {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}, {}, {}},
       {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
       {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", sys}, {}, {}},
       {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", sys}, {}, {}},
+  };
+}
+
+std::vector<oci::Mount> PodMounts(const cri::ContainerConfig& config, const Pod& pod) {
+  const std::string etc = config.linux().security_context().readonly_rootfs() ? "ro" : "rw";
+  std::vector<oci::Mount> out = {
       Bind("/dev/shm", pod.shm, {"rw", "rbind"}),
       Bind("/etc/resolv.conf", pod.resolv_conf, {"rbind", etc}),
       Bind("/etc/hostname", pod.hostname_file, {"rbind", etc}),
@@ -36,6 +40,7 @@ std::vector<oci::Mount> Defaults(const cri::ContainerConfig& config, const Pod& 
 }
 
 bool IsBelow(const std::string& path, const std::string& folder) {
+  if (folder == "/") return path.size() > 1;
   return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
 }
 
@@ -79,6 +84,7 @@ base::Status CheckRequest(const cri::Mount& mount, const MountOptions& options) 
   if (mount.has_image() && !mount.image().image().empty()) {
     return Fail(Code::kUnimplemented, "ImageVolumeMountFailed: image volumes are not supported by this version");
   }
+  if (!mount.image_sub_path().empty()) return Fail(Code::kInvalidArgument, "image_sub_path needs an image");
   if (mount.host_path().empty()) return Fail(Code::kInvalidArgument, "host_path is missing");
   if (mount.host_path().front() != '/') return Fail(Code::kInvalidArgument, "host_path is not absolute");
   if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
@@ -102,7 +108,10 @@ base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& opt
   ASSIGN_OR_RETURN(const kernel::ForeignPath source, paths.EnsureFolder(mount.host_path(), 0755, context));
   oci::Mount out = Bind(Clean(mount.container_path()), source.resolved, {"rbind"});
   if (mount.propagation() == cri::PROPAGATION_PRIVATE) {
-    out.options.emplace_back("rprivate");
+    const bool holds_ours = std::any_of(options.own_roots.begin(), options.own_roots.end(), [&](const base::Path& root) {
+      return root == source.resolved || IsBelow(root.native(), source.resolved.native());
+    });
+    out.options.emplace_back(holds_ours && !mount.recursive_read_only() ? "rslave" : "rprivate");
   } else {
     ASSIGN_OR_RETURN(const std::vector<kernel::MountPoint> mounts, kernel::Mounts());
     RETURN_IF_ERROR(Propagate(mount, source.resolved, mounts, out, plan));
@@ -122,22 +131,29 @@ base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& opt
 base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options,
                                   kernel::ForeignPaths& paths, const base::Context& context) {
   MountPlan plan;
-  std::vector<oci::Mount> own;
+  std::vector<oci::Mount> requested;
   for (const cri::Mount& mount : config.mounts()) {
     ASSIGN_OR_RETURN(oci::Mount mapped, MapOne(mount, options, paths, context, plan), "mount ", mount.container_path());
-    own.push_back(std::move(mapped));
+    requested.push_back(std::move(mapped));
   }
-  const auto depth = [](const oci::Mount& mount) { return std::count(mount.destination.begin(), mount.destination.end(), '/'); };
-  std::stable_sort(own.begin(), own.end(), [&](const auto& a, const auto& b) { return depth(a) < depth(b); });
-
-  for (oci::Mount& standard : Defaults(config, pod)) {
-    const bool replaced = std::any_of(own.begin(), own.end(), [&](const oci::Mount& mount) {
+  const auto replaced = [&](const oci::Mount& standard) {
+    return std::any_of(requested.begin(), requested.end(), [&](const oci::Mount& mount) {
       const bool covers = mount.destination == "/dev" || mount.destination == "/sys";
       return mount.destination == standard.destination || (covers && IsBelow(standard.destination, mount.destination));
     });
-    if (!replaced) plan.mounts.push_back(std::move(standard));
+  };
+  std::vector<oci::Mount> binds;
+  for (oci::Mount& mount : KernelMounts(config)) {
+    if (!replaced(mount)) plan.mounts.push_back(std::move(mount));
   }
-  std::move(own.begin(), own.end(), std::back_inserter(plan.mounts));
+  for (oci::Mount& mount : PodMounts(config, pod)) {
+    if (!replaced(mount)) binds.push_back(std::move(mount));
+  }
+  std::move(requested.begin(), requested.end(), std::back_inserter(binds));
+  // A mount on /etc comes before the pod's /etc/resolv.conf and must not hide it.
+  const auto depth = [](const oci::Mount& mount) { return std::count(mount.destination.begin(), mount.destination.end(), '/'); };
+  std::stable_sort(binds.begin(), binds.end(), [&](const auto& a, const auto& b) { return depth(a) < depth(b); });
+  std::move(binds.begin(), binds.end(), std::back_inserter(plan.mounts));
   return plan;
 }
 

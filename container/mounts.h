@@ -14,17 +14,21 @@
 namespace berth::container {
 
 struct MountPlan {
-  std::vector<oci::Mount> mounts;  // parents before what lies below them
+  std::vector<oci::Mount> mounts;  // kernel file systems, then the pod's files and the request's, parents before children
   std::string rootfs_propagation;  // "", "rslave" or "rshared"
 };
 
 struct MountOptions {
   bool recursive_read_only = false;  // the OCI runtime and the kernel know "rro"
+  // The daemon's state root and run root, free of links. A container that mounts what holds one of them gets it as a slave,
+  // even if it asked for a private mount: its copies of other containers' mounts would keep those alive.
+  std::vector<base::Path> own_roots;
 };
 
 // Looks at host paths through `paths` and makes missing ones as folders, as both established runtimes do. A mount of the
 // request replaces the default one at the same place; one of /dev or /sys also those below. kInvalidArgument names the
-// mount's container_path; an unsupported request is an error, never dropped.
+// mount's container_path; an unsupported request is an error, never dropped. One exception: selinux_relabel has no effect,
+// since this version confines no process by SELinux (a request that asks for that is refused, spec.cc).
 base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options,
                                   kernel::ForeignPaths& paths, const base::Context& context);
 

@@ -1,3 +1,6 @@
+#include <initializer_list>
+#include <limits>
+
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
@@ -18,10 +21,19 @@ nlohmann::json EncodeProcess(const ProcessRef& process) {
 
 base::Result<ProcessRef> DecodeProcess(const nlohmann::json& object) {
   json::Reader reader(object, kWhat);
-  const ProcessRef process{.pid = static_cast<pid_t>(reader.Number("pid")),
-                           .start_time = static_cast<uint64_t>(reader.Number("start_time"))};
+  const int64_t pid = reader.Number("pid");
+  const int64_t start_time = reader.Number("start_time");
   RETURN_IF_ERROR(reader.status());
-  return process;
+  // Signals are sent to it: a negative one would be a group, or everybody.
+  if (pid < 0 || pid > std::numeric_limits<pid_t>::max() || start_time < 0) {
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": pid ", pid, " is none");
+  }
+  return ProcessRef{.pid = static_cast<pid_t>(pid), .start_time = static_cast<uint64_t>(start_time)};
+}
+
+base::Result<int64_t> CheckId(int64_t id) {
+  if (id < 0 || id > std::numeric_limits<int32_t>::max()) return base::Fail(base::Code::kInvalidArgument, kWhat, ": user or group ", id, " is none");
+  return id;
 }
 
 base::Result<State> DecodeState(std::string_view name) {
@@ -83,9 +95,9 @@ base::Result<Container> Decode(std::string_view text) {
   out.runtime = reader.Text("runtime");
   out.cgroups_path = reader.Text("cgroups_path");
   out.log_path = reader.Text("log_path");
-  out.stop_signal = static_cast<int>(reader.Number("stop_signal"));
-  out.uid = reader.Number("uid");
-  out.gid = reader.Number("gid");
+  const int64_t stop_signal = reader.Number("stop_signal");
+  ASSIGN_OR_RETURN(out.uid, CheckId(reader.Number("uid")));
+  ASSIGN_OR_RETURN(out.gid, CheckId(reader.Number("gid")));
   out.own_pid_namespace = reader.Flag("own_pid_namespace");
   out.created_at = reader.Number("created_at");
   out.started_at = reader.Number("started_at");
@@ -100,20 +112,28 @@ base::Result<Container> Decode(std::string_view text) {
   ASSIGN_OR_RETURN(out.monitor, DecodeProcess(reader.Member("monitor")));
   RETURN_IF_ERROR(reader.status());
   RETURN_IF_ERROR(exit.status());
+  if (stop_signal < 1 || stop_signal > 64) return base::Fail(base::Code::kInvalidArgument, kWhat, ": stop_signal ", stop_signal, " is none");
+  out.stop_signal = static_cast<int>(stop_signal);
   ASSIGN_OR_RETURN(out.state, DecodeState(state));
 
   ASSIGN_OR_RETURN(const nlohmann::json* groups, json::Array(record, "groups", kWhat));
   if (groups != nullptr) {
     for (const nlohmann::json& group : *groups) {
       if (!group.is_number_integer()) return base::Fail(base::Code::kInvalidArgument, kWhat, ": groups is not a list of numbers");
-      out.groups.push_back(group.get<int64_t>());
+      ASSIGN_OR_RETURN(const int64_t id, CheckId(group.get<int64_t>()));
+      out.groups.push_back(id);
     }
   }
   const auto bytes = base::Base64Decode(config_text);
   auto config = std::make_shared<cri::ContainerConfig>();
   if (!bytes || !config->ParseFromString(*bytes)) return base::Fail(base::Code::kInvalidArgument, kWhat, ": config is damaged");
   out.config = std::move(config);
-  if (out.id.empty() || out.sandbox_id.empty()) return base::Fail(base::Code::kInvalidArgument, kWhat, ": an id is missing");
+  // They become names of folders.
+  for (const std::string& id : {out.id, out.sandbox_id}) {
+    if (id.empty() || id.front() == '.' || id.find('/') != std::string::npos) {
+      return base::Fail(base::Code::kInvalidArgument, kWhat, ": id \"", id, "\" is none");
+    }
+  }
   return out;
 }
 

@@ -20,6 +20,7 @@ base::Result<oci::Resources> MapResources(const cri::LinuxContainerResources& re
   const int64_t memory = resources.memory_limit_in_bytes();
   const int64_t swap = resources.memory_swap_limit_in_bytes();
   if (memory < 0 && memory != -1) return invalid("memory_limit_in_bytes ", memory, " is negative");
+  if (swap < 0 && swap != -1) return invalid("memory_swap_limit_in_bytes ", swap, " is negative");
   if (memory != 0) out.memory_limit = memory;
   if (swap > 0 && memory > 0 && swap < memory) {
     return invalid("memory_swap_limit_in_bytes ", swap, " is memory and swap together and cannot be below the memory limit ", memory);

@@ -1,5 +1,9 @@
 #include "container/seccomp.h"
 
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -44,6 +48,16 @@ base::Result<Wanted> Choose(const cri::LinuxContainerSecurityContext& security) 
   return Fail(Code::kInvalidArgument, "seccomp_profile_path \"", old, "\" is unknown");
 }
 
+// Not read before it is known to be a file: opening a FIFO or a device can wait, or do things.
+base::Result<std::string> ReadProfile(const std::string& path) {
+  ASSIGN_OR_RETURN(const base::UniqueFd place, base::Open(path, O_PATH));
+  struct stat info {};
+  if (fstat(place.get(), &info) != 0) return base::FailErrno(errno, "stat ", path);
+  if (!S_ISREG(info.st_mode)) return Fail(Code::kInvalidArgument, path, " is not a regular file");
+  ASSIGN_OR_RETURN(const base::UniqueFd file, base::Open(base::Cat("/proc/self/fd/", place.get()), O_RDONLY));
+  return base::ReadAll(file.get(), kMaxProfile, path);
+}
+
 bool Names(std::string_view list, std::string_view wanted) {
   const auto names = base::Split(list, ',');
   return std::find(names.begin(), names.end(), wanted) != names.end();
@@ -53,8 +67,7 @@ oci::Seccomp RuntimeDefault(std::span<const std::string> capabilities, const Sec
   oci::Seccomp out;
   out.default_action = "SCMP_ACT_ERRNO";
   out.default_errno_ret = EPERM;
-  if (host.architecture == "amd64") out.architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
-  if (host.architecture == "arm64") out.architectures = {"SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64"};
+  out.architectures = DefaultArchitectures(host.architecture);
   oci::SeccompRule allowed{.names = {}, .action = "SCMP_ACT_ALLOW", .errno_ret = {}, .args = {}};
   for (const std::string_view name : AlwaysAllowed()) {
     if (KnowsSyscall(std::string(name))) allowed.names.emplace_back(name);
@@ -89,14 +102,14 @@ oci::Seccomp RuntimeDefault(std::span<const std::string> capabilities, const Sec
 base::Result<std::optional<oci::Seccomp>> MapSeccomp(const cri::LinuxContainerSecurityContext& security,
                                                      std::span<const std::string> capabilities) {
   ASSIGN_OR_RETURN(const Wanted wanted, Choose(security));
+  if (wanted.kind == Kind::kUnconfined) return std::optional<oci::Seccomp>();
   const SeccompHost host = ThisSeccompHost();
-  switch (wanted.kind) {
-    case Kind::kUnconfined: return std::optional<oci::Seccomp>();
-    case Kind::kRuntimeDefault: return std::optional(RuntimeDefault(capabilities, host));
-    case Kind::kLocalhost: break;
-  }
+  // EINVAL: a kernel without seccomp. Its default is none; a profile that was chosen must not be lost.
+  const bool supported = prctl(PR_GET_SECCOMP) >= 0 || errno != EINVAL;
+  if (wanted.kind == Kind::kRuntimeDefault) return supported ? std::optional(RuntimeDefault(capabilities, host)) : std::nullopt;
+  if (!supported) return Fail(Code::kInvalidArgument, "seccomp: this host's kernel has none");
   if (!wanted.path.starts_with('/')) return Fail(Code::kInvalidArgument, "seccomp profile \"", wanted.path, "\" is not an absolute path");
-  auto text = base::ReadFile(wanted.path, kMaxProfile);
+  auto text = ReadProfile(wanted.path);
   if (!text) return Fail(Code::kInvalidArgument, "seccomp profile: ", text.error().message);
   ASSIGN_OR_RETURN(oci::Seccomp profile, ParseSeccompProfile(*text, capabilities, host), wanted.path);
   return std::optional(std::move(profile));

@@ -138,6 +138,13 @@ constexpr DefaultRule kRules[] = {
 
 }  // namespace
 
+std::vector<std::string> DefaultArchitectures(std::string_view architecture) {
+  if (architecture == "amd64") return {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
+  if (architecture == "arm64") return {"SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64"};
+  if (architecture == "s390x") return {"SCMP_ARCH_S390", "SCMP_ARCH_S390X"};
+  return {};
+}
+
 std::span<const std::string_view> AlwaysAllowed() { return kAllowed; }
 std::span<const DefaultRule> ConditionalRules() { return kRules; }
 

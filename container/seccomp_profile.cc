@@ -21,9 +21,39 @@ constexpr size_t kMaxRules = 10'000;
 
 bool Has(std::span<const std::string> list, std::string_view wanted) { return std::find(list.begin(), list.end(), wanted) != list.end(); }
 
+struct Architecture {
+  std::string_view go_name;
+  std::string_view other_name;
+  std::string_view seccomp_name;
+};
+const Architecture& FindArchitecture(std::string_view go_name) {
+  static constexpr Architecture kKnown[] = {{"amd64", "x86_64", "SCMP_ARCH_X86_64"},   {"arm64", "aarch64", "SCMP_ARCH_AARCH64"},
+                                            {"riscv64", "riscv64", "SCMP_ARCH_RISCV64"}, {"ppc64le", "ppc64le", "SCMP_ARCH_PPC64LE"},
+                                            {"s390x", "s390x", "SCMP_ARCH_S390X"},     {"loong64", "loongarch64", "SCMP_ARCH_LOONGARCH64"}};
+  static constexpr Architecture kNone{};
+  const auto* const found = std::find_if(std::begin(kKnown), std::end(kKnown), [&](const auto& one) { return one.go_name == go_name; });
+  return found == std::end(kKnown) ? kNone : *found;
+}
+
+base::Status CheckName(std::span<const std::string_view> known, const std::string& name, std::string_view what) {
+  if (std::find(known.begin(), known.end(), name) != known.end()) return {};
+  return Fail(Code::kInvalidArgument, "seccomp profile: ", what, " \"", name, "\" is unknown");
+}
+base::Status CheckAction(const std::string& name) {
+  static constexpr std::string_view kActions[] = {"SCMP_ACT_KILL",  "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+                                                  "SCMP_ACT_TRAP",  "SCMP_ACT_ERRNO",        "SCMP_ACT_TRACE",
+                                                  "SCMP_ACT_ALLOW", "SCMP_ACT_LOG",          "SCMP_ACT_NOTIFY"};
+  return CheckName(kActions, name, "action");
+}
+base::Status CheckOperator(const std::string& name) {
+  static constexpr std::string_view kOperators[] = {"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",       "SCMP_CMP_EQ",
+                                                    "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"};
+  return CheckName(kOperators, name, "op");
+}
+
 // "amd64", or the same as other tools write it.
 bool IsArchitecture(std::string_view name, const SeccompHost& host) {
-  return name == host.architecture || (host.architecture == "amd64" && name == "x86_64") || (host.architecture == "arm64" && name == "aarch64");
+  return name == host.architecture || name == FindArchitecture(host.architecture).other_name;
 }
 
 struct Conditions {
@@ -82,18 +112,21 @@ base::Result<oci::SeccompRule> ReadRule(const json& rule) {
   if (!name.empty()) names.push_back(name);
   std::copy_if(names.begin(), names.end(), std::back_inserter(out.names), KnowsSyscall);
   ASSIGN_OR_RETURN(out.action, berth::json::String(rule, "action", "seccomp profile"));
-  if (out.action.empty()) return Fail(Code::kInvalidArgument, "seccomp profile: a rule has no action");
+  RETURN_IF_ERROR(CheckAction(out.action));
   ASSIGN_OR_RETURN(out.errno_ret, ReadErrno(rule, "errnoRet"));
   ASSIGN_OR_RETURN(const json* arguments, berth::json::Array(rule, "args", "seccomp profile"));
   if (arguments == nullptr) return out;
   for (const json& argument : *arguments) {
     oci::SeccompArg mapped;
     ASSIGN_OR_RETURN(const auto index, berth::json::Int(argument, "index", "seccomp profile"));
+    if (index.value_or(0) < 0 || index.value_or(0) > 5) {
+      return Fail(Code::kInvalidArgument, "seccomp profile: an argument's index is not one of 0 to 5");
+    }
     mapped.index = static_cast<uint32_t>(index.value_or(0));
-    if (mapped.index > 5) return Fail(Code::kInvalidArgument, "seccomp profile: an argument's index is above 5");
     ASSIGN_OR_RETURN(mapped.value, ReadValue(argument, "value"));
     ASSIGN_OR_RETURN(mapped.value_two, ReadValue(argument, "valueTwo"));
     ASSIGN_OR_RETURN(mapped.op, berth::json::String(argument, "op", "seccomp profile"));
+    RETURN_IF_ERROR(CheckOperator(mapped.op));
     out.args.push_back(std::move(mapped));
   }
   return out;
@@ -103,7 +136,7 @@ base::Status ReadArchitectures(const json& profile, const SeccompHost& host, oci
   ASSIGN_OR_RETURN(out.architectures, berth::json::Strings(profile, "architectures", "seccomp profile"));
   ASSIGN_OR_RETURN(const json* map, berth::json::Array(profile, "archMap", "seccomp profile"));
   if (map == nullptr) return {};
-  const std::string own = host.architecture == "amd64" ? "SCMP_ARCH_X86_64" : host.architecture == "arm64" ? "SCMP_ARCH_AARCH64" : "";
+  const std::string_view own = FindArchitecture(host.architecture).seccomp_name;
   for (const json& entry : *map) {
     ASSIGN_OR_RETURN(const std::string name, berth::json::String(entry, "architecture", "seccomp profile"));
     if (name != own) continue;
@@ -122,6 +155,14 @@ SeccompHost ThisSeccompHost() {
   host.architecture = "amd64";
 #elif defined(__aarch64__)
   host.architecture = "arm64";
+#elif defined(__riscv) && __riscv_xlen == 64
+  host.architecture = "riscv64";
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+  host.architecture = "ppc64le";
+#elif defined(__s390x__)
+  host.architecture = "s390x";
+#elif defined(__loongarch64)
+  host.architecture = "loong64";
 #endif
   utsname name{};
   if (uname(&name) == 0) std::sscanf(name.release, "%d.%d", &host.kernel_major, &host.kernel_minor);
@@ -134,7 +175,7 @@ base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view text, std::span<
   ASSIGN_OR_RETURN(const nlohmann::json profile, berth::json::Parse(text, "seccomp profile"));
   oci::Seccomp out;
   ASSIGN_OR_RETURN(out.default_action, berth::json::String(profile, "defaultAction", "seccomp profile"));
-  if (out.default_action.empty()) return Fail(Code::kInvalidArgument, "seccomp profile: defaultAction is missing");
+  RETURN_IF_ERROR(CheckAction(out.default_action));
   ASSIGN_OR_RETURN(out.default_errno_ret, ReadErrno(profile, "defaultErrnoRet"));
   ASSIGN_OR_RETURN(out.flags, berth::json::Strings(profile, "flags", "seccomp profile"));
   ASSIGN_OR_RETURN(out.listener_path, berth::json::String(profile, "listenerPath", "seccomp profile"));
@@ -149,6 +190,8 @@ base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view text, std::span<
     ASSIGN_OR_RETURN(const Conditions excludes, ReadConditions(rule, "excludes"));
     if (!mapped.names.empty() && Applies(includes, excludes, capabilities, host)) out.syscalls.push_back(std::move(mapped));
   }
+  const bool notifies = std::any_of(out.syscalls.begin(), out.syscalls.end(), [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
+  if (notifies && out.listener_path.empty()) return Fail(Code::kInvalidArgument, "seccomp profile: SCMP_ACT_NOTIFY needs a listenerPath");
   return out;
 }
 

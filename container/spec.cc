@@ -1,8 +1,10 @@
 #include "container/spec.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/strings.h"
+#include "container/apparmor.h"
 #include "container/capabilities.h"
 #include "container/devices.h"
 #include "container/process.h"
@@ -17,16 +19,22 @@ using base::Code;
 using base::Fail;
 
 // What the kubelet sends for procMount Default; used when a request has no security context at all.
-const std::vector<std::string>& DefaultMaskedPaths() {
-  static const std::vector<std::string> kPaths = {
+std::vector<std::string> DefaultMaskedPaths() {
+  std::vector<std::string> out = {
       "/proc/asound",     "/proc/acpi",        "/proc/interrupts",  "/proc/kcore",       "/proc/keys",    "/proc/latency_stats",
       "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",        "/sys/firmware", "/sys/devices/virtual/powercap"};
-  return kPaths;
+  // Temperatures tell of what others compute.
+  const base::Path processors = "/sys/devices/system/cpu";
+  auto names = base::ListFolder(processors);
+  if (!names) return out;
+  std::sort(names->begin(), names->end());
+  for (const std::string& name : *names) {
+    const base::Path path = processors / name / "thermal_throttle";
+    if (name.starts_with("cpu") && base::Exists(path)) out.push_back(path.native());
+  }
+  return out;
 }
-const std::vector<std::string>& DefaultReadonlyPaths() {
-  static const std::vector<std::string> kPaths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
-  return kPaths;
-}
+std::vector<std::string> DefaultReadonlyPaths() { return {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}; }
 
 base::Status CheckNamespaces(const cri::NamespaceOption& wanted, const cri::NamespaceOption& pod) {
   if (wanted.network() != pod.network()) return Fail(Code::kInvalidArgument, "namespace_options.network differs from the pod's");
@@ -57,23 +65,8 @@ base::Status CheckSecurity(const cri::LinuxContainerSecurityContext& security, c
   if (security.has_selinux_options() && base::Exists("/sys/fs/selinux/enforce")) {
     return Fail(Code::kUnimplemented, "selinux_options are not supported by this version");
   }
-  const bool apparmor_localhost = security.apparmor().profile_type() == cri::SecurityProfile::Localhost ||
-                                  security.apparmor_profile().starts_with("localhost/");
-  if (apparmor_localhost && !base::Exists("/sys/kernel/security/apparmor/profiles")) {
-    return Fail(Code::kInvalidArgument, "apparmor: this host has no AppArmor, so the profile cannot be applied");
-  }
+  RETURN_IF_ERROR(MapApparmor(security));
   return {};
-}
-
-// The profile's name; empty: the runtime sets none.
-std::string ApparmorProfile(const cri::LinuxContainerSecurityContext& security) {
-  std::string name;
-  if (security.has_apparmor()) {
-    if (security.apparmor().profile_type() == cri::SecurityProfile::Localhost) name = security.apparmor().localhost_ref();
-  } else if (security.apparmor_profile().starts_with("localhost/")) {
-    name = security.apparmor_profile();
-  }
-  return name.starts_with("localhost/") ? name.substr(10) : name;
 }
 
 std::vector<oci::Namespace> Namespaces(const SpecRequest& request) {
@@ -108,13 +101,13 @@ base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOpti
   for (const int64_t group : request.user.groups) process.additional_gids.push_back(static_cast<uint32_t>(group));
   ASSIGN_OR_RETURN(process.capabilities, MapCapabilities(security, options.default_capabilities, options.own_capabilities));
   process.no_new_privileges = security.no_new_privs();
-  process.apparmor_profile = ApparmorProfile(security);
+  ASSIGN_OR_RETURN(process.apparmor_profile, MapApparmor(security));
   if (config.linux().has_resources()) {
-    const int wanted = static_cast<int>(config.linux().resources().oom_score_adj());
+    const int64_t wanted = config.linux().resources().oom_score_adj();
     if (wanted < -1000 || wanted > 1000) return Fail(Code::kInvalidArgument, "oom_score_adj ", wanted, " is out of range");
-    process.oom_score_adj = wanted;
+    process.oom_score_adj = static_cast<int>(wanted);
     if (options.clamp_oom_score_adj) {
-      ASSIGN_OR_RETURN(process.oom_score_adj, kernel::ClampOomScoreAdj(wanted));
+      ASSIGN_OR_RETURN(process.oom_score_adj, kernel::ClampOomScoreAdj(static_cast<int>(wanted)));
     }
   }
   return process;
@@ -138,10 +131,12 @@ void Annotate(const SpecRequest& request, oci::Spec& spec) {
 base::Status CheckConfig(const cri::ContainerConfig& config, const Pod& pod) {
   if (config.metadata().name().empty()) return Fail(Code::kInvalidArgument, "config.metadata.name is missing");
   if (config.image().image().empty()) return Fail(Code::kInvalidArgument, "config.image is missing");
-  if (config.stdin_once() && !config.stdin()) return Fail(Code::kInvalidArgument, "stdin_once needs stdin");
   if (config.cdi_devices_size() > 0) return Fail(Code::kUnimplemented, "CDI_devices are not supported by this version");
-  const base::Path log_path = config.log_path();
-  if (log_path.is_absolute() || log_path.lexically_normal().native().starts_with("..")) {
+  const bool cdi_annotation = std::any_of(config.annotations().begin(), config.annotations().end(),
+                                          [](const auto& annotation) { return annotation.first.starts_with("cdi.k8s.io/"); });
+  if (cdi_annotation) return Fail(Code::kUnimplemented, "annotations cdi.k8s.io/ are not supported by this version");
+  const base::Path log_path = base::Path(config.log_path()).lexically_normal();
+  if (log_path.is_absolute() || (!log_path.empty() && *log_path.begin() == "..") || config.log_path().find('\0') != std::string::npos) {
     return Fail(Code::kInvalidArgument, "log_path \"", config.log_path(), "\" leaves the log directory");
   }
   return CheckSecurity(config.linux().security_context(), pod);

@@ -18,17 +18,19 @@ namespace {
 constexpr int64_t kMaxId = (int64_t{1} << 31) - 1;
 constexpr size_t kMaxFile = 4 << 20;
 
-// Empty when there is no such file. O_NONBLOCK: an image may ship a FIFO under this name.
+// Empty when there is no such file. Looked at before it is opened: an image may ship a FIFO or a device under this name, and
+// opening a device can do things.
 base::Result<std::string> ReadInRoot(int rootfs, const char* path) {
-  auto fd = base::OpenInRoot(rootfs, path, O_RDONLY | O_NONBLOCK);
-  if (!fd) {
-    if (fd.error().err == ENOENT || fd.error().err == ENOTDIR) return std::string();
-    return tl::make_unexpected(std::move(fd).error());
+  auto place = base::OpenInRoot(rootfs, path, O_PATH);
+  if (!place) {
+    if (place.error().err == ENOENT || place.error().err == ENOTDIR) return std::string();
+    return tl::make_unexpected(std::move(place).error());
   }
   struct stat info {};
-  if (fstat(fd->get(), &info) != 0) return base::FailErrno(errno, "stat ", path);
-  if (!S_ISREG(info.st_mode)) return base::Fail(base::Code::kInvalidArgument, "the image's ", path, " is not a regular file");
-  return base::ReadAll(fd->get(), kMaxFile, path);
+  if (fstat(place->get(), &info) != 0) return base::FailErrno(errno, "stat ", path);
+  if (!S_ISREG(info.st_mode)) return base::Fail(base::Code::kInvalidArgument, "the image's /", path, " is not a regular file");
+  ASSIGN_OR_RETURN(const base::UniqueFd file, base::Open(base::Cat("/proc/self/fd/", place->get()), O_RDONLY));
+  return base::ReadAll(file.get(), kMaxFile, path);
 }
 
 struct PasswdEntry {
@@ -67,7 +69,7 @@ std::vector<int64_t> GroupsOf(std::string_view group, std::string_view user) {
     if (fields.size() < 4) continue;
     const auto members = base::Split(base::Trim(fields[3]), ',');
     const auto gid = base::ParseInt(fields[2]);
-    if (gid && std::find(members.begin(), members.end(), user) != members.end()) out.push_back(*gid);
+    if (gid && *gid >= 0 && *gid <= kMaxId && std::find(members.begin(), members.end(), user) != members.end()) out.push_back(*gid);
   }
   return out;
 }

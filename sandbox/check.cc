@@ -1,5 +1,6 @@
 #include "sandbox/check.h"
 
+#include "base/file.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/cgroup.h"
 #include "kernel/namespace.h"
@@ -39,6 +40,9 @@ base::Status CheckSysctls(const cri::LinuxPodSandboxConfig& config) {
     if (sysctl.space == kernel::SysctlNamespace::kNet && options.network() == cri::NODE) {
       return Fail(Code::kInvalidArgument, "sysctl ", name, " cannot be set in a pod that uses the host's network");
     }
+    if (sysctl.space == kernel::SysctlNamespace::kUts && options.network() == cri::NODE) {
+      return Fail(Code::kInvalidArgument, "sysctl ", name, " cannot be set in a pod that uses the host's uts namespace");
+    }
     if (sysctl.space == kernel::SysctlNamespace::kIpc && options.ipc() == cri::NODE) {
       return Fail(Code::kInvalidArgument, "sysctl ", name, " cannot be set in a pod that uses the host's ipc namespace");
     }
@@ -64,6 +68,9 @@ base::Status CheckConfig(const cri::PodSandboxConfig& config, bool systemd_cgrou
       return Fail(Code::kInvalidArgument, "cgroup_parent \"", parent, "\" is not a slice, as the systemd cgroup driver needs");
     }
     RETURN_IF_ERROR(kernel::ResolveCgroup(parent), "cgroup_parent");
+  }
+  if (config.linux().security_context().has_selinux_options() && base::Exists("/sys/fs/selinux/enforce")) {
+    return Fail(Code::kUnimplemented, "selinux_options are not supported by this version");
   }
   RETURN_IF_ERROR(CheckNamespaces(config.linux().security_context().namespace_options()));
   return CheckSysctls(config.linux());

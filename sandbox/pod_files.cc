@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -33,7 +34,10 @@ void AddLine(std::string& out, std::string_view keyword, const Words& words) {
 base::Result<std::string> PodHostname(const cri::PodSandboxConfig& config) {
   const bool host_network = config.linux().security_context().namespace_options().network() == cri::NODE;
   if (!config.hostname().empty() && !host_network) {
-    if (config.hostname().size() > HOST_NAME_MAX || config.hostname().find('\0') != std::string::npos) {
+    // It is written into files of lines and words.
+    const bool clean = std::all_of(config.hostname().begin(), config.hostname().end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (!clean) return base::Fail(base::Code::kInvalidArgument, "hostname holds a blank or a character that is not printable ASCII");
+    if (config.hostname().size() > HOST_NAME_MAX) {
       return base::Fail(base::Code::kInvalidArgument, "hostname \"", config.hostname().substr(0, HOST_NAME_MAX), "\" is longer than ",
                         HOST_NAME_MAX, " bytes");
     }

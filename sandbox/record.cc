@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
@@ -53,8 +55,8 @@ base::Result<Sandbox> Decode(std::string_view text) {
   out.uts_namespace = reader.Text("uts_namespace");
   out.pid_namespace = reader.Text("pid_namespace");
   json::Reader pause(reader.Member("pause"), kWhat);
-  out.pause = {.pid = static_cast<pid_t>(pause.Number("pid")),
-               .start_time = static_cast<uint64_t>(pause.Number("start_time"))};
+  const int64_t pid = pause.Number("pid");
+  const int64_t start_time = pause.Number("start_time");
   out.boot_id = reader.Text("boot_id");
   out.created_at = reader.Number("created_at");
   const std::string state = reader.Text("state");
@@ -62,6 +64,11 @@ base::Result<Sandbox> Decode(std::string_view text) {
   out.cni_result = reader.Text("cni_result");
   RETURN_IF_ERROR(reader.status());
   RETURN_IF_ERROR(pause.status());
+  // Signals are sent to it: a negative one would be a group, or everybody.
+  if (pid < 0 || pid > std::numeric_limits<pid_t>::max() || start_time < 0) {
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": pid ", pid, " is none");
+  }
+  out.pause = {.pid = static_cast<pid_t>(pid), .start_time = static_cast<uint64_t>(start_time)};
 
   if (state == StateName(State::kReady)) out.state = State::kReady;
   else if (state == StateName(State::kNotReady)) out.state = State::kNotReady;
@@ -70,7 +77,10 @@ base::Result<Sandbox> Decode(std::string_view text) {
   auto config = std::make_shared<cri::PodSandboxConfig>();
   if (!bytes || !config->ParseFromString(*bytes)) return base::Fail(base::Code::kInvalidArgument, kWhat, ": config is damaged");
   out.config = std::move(config);
-  if (out.id.empty()) return base::Fail(base::Code::kInvalidArgument, kWhat, ": the id is missing");
+  // It becomes the name of a folder.
+  if (out.id.empty() || out.id.front() == '.' || out.id.find('/') != std::string::npos) {
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": id \"", out.id, "\" is none");
+  }
   return out;
 }
 
