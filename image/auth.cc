@@ -87,6 +87,8 @@ class HeaderReader {
     if (!name.empty() && Take('=')) {
       SkipBlanks();
       if (auto value = Value()) return std::pair(name, *std::move(value));
+      at_ = text_.size();  // a quote that never ends takes all that follows with it
+      return std::nullopt;
     }
     at_ = start;
     return std::nullopt;

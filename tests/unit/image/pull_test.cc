@@ -199,7 +199,7 @@ TEST_F(PullTest, CancelledPullEndsAndLeavesNothing) {
 }
 
 TEST_F(PullTest, CallersDeadlineIsTold) {
-  registry_.SetHook([](const FakeRequest&) { return FakeAnswer{.stall_after = 0}; });
+  registry_.SetHook([](const FakeRequest&) { return FakeAnswer{.status = 405, .body = "{}", .stall_after = 0}; });
   const auto pulled = Pull("app:1", {}, base::Context().WithTimeout(std::chrono::milliseconds(50)));
   ASSERT_FALSE(pulled);
   EXPECT_EQ(pulled.error().code, Code::kDeadlineExceeded);
