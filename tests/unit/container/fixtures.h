@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/context.h"
+#include "base/strings.h"
 #include "container/pod.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/foreign_path.h"
