@@ -174,8 +174,9 @@ void Store::State::LoadImages(Data& loading) {
     }
     Image image = std::move(record->image);
     sequence = std::max(sequence, record->sequence);
-    sequences[image.id] = record->sequence;
-    loading.images[image.id] = std::make_shared<const Image>(std::move(image));
+    const std::string id = image.id;  // an assignment's right side comes first: it would take the key away
+    sequences[id] = record->sequence;
+    loading.images[id] = std::make_shared<const Image>(std::move(image));
   }
   for (const auto& [id, image] : std::map(loading.images)) TakeTags(loading, *image, sequences);
   for (auto& [id, image] : loading.images) {
@@ -197,7 +198,7 @@ void Store::State::TakeTags(Data& loading, const Image& image, std::map<std::str
   if (kept.repo_tags.size() == image.repo_tags.size()) return;
   // Written too, or the tag would come back once the other image is removed.
   if (auto written = WriteRecord(kept); !written) Problem(kept.id, written.error().Text());
-  loading.images[kept.id] = std::make_shared<const Image>(std::move(kept));
+  loading.images[image.id] = std::make_shared<const Image>(std::move(kept));
 }
 
 Status Store::State::WriteRecord(const Image& image) {
