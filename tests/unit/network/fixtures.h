@@ -1,12 +1,14 @@
 // What the tests of network/ share: a folder of their own, a list file, a runner that runs nothing.
 #pragma once
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,6 +20,9 @@
 #include "network/plugin.h"
 
 namespace berth::network {
+
+// As in all our programs: a plugin that ends without reading its input must not end us.
+inline const bool kSigpipeIgnored = signal(SIGPIPE, SIG_IGN) != SIG_ERR;
 
 class TempFolder {
  public:
