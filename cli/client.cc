@@ -16,18 +16,30 @@ namespace {
 
 base::Code FromGrpc(grpc::StatusCode code) {
   switch (code) {
-    case grpc::StatusCode::INVALID_ARGUMENT: return base::Code::kInvalidArgument;
-    case grpc::StatusCode::NOT_FOUND: return base::Code::kNotFound;
-    case grpc::StatusCode::ALREADY_EXISTS: return base::Code::kAlreadyExists;
-    case grpc::StatusCode::FAILED_PRECONDITION: return base::Code::kFailedPrecondition;
-    case grpc::StatusCode::UNAUTHENTICATED: return base::Code::kUnauthenticated;
-    case grpc::StatusCode::RESOURCE_EXHAUSTED: return base::Code::kResourceExhausted;
-    case grpc::StatusCode::UNAVAILABLE: return base::Code::kUnavailable;
-    case grpc::StatusCode::DEADLINE_EXCEEDED: return base::Code::kDeadlineExceeded;
-    case grpc::StatusCode::CANCELLED: return base::Code::kCancelled;
-    case grpc::StatusCode::UNIMPLEMENTED: return base::Code::kUnimplemented;
-    case grpc::StatusCode::INTERNAL: return base::Code::kInternal;
-    default: return base::Code::kUnknown;
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return base::Code::kInvalidArgument;
+    case grpc::StatusCode::NOT_FOUND:
+      return base::Code::kNotFound;
+    case grpc::StatusCode::ALREADY_EXISTS:
+      return base::Code::kAlreadyExists;
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      return base::Code::kFailedPrecondition;
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return base::Code::kUnauthenticated;
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return base::Code::kResourceExhausted;
+    case grpc::StatusCode::UNAVAILABLE:
+      return base::Code::kUnavailable;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return base::Code::kDeadlineExceeded;
+    case grpc::StatusCode::CANCELLED:
+      return base::Code::kCancelled;
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return base::Code::kUnimplemented;
+    case grpc::StatusCode::INTERNAL:
+      return base::Code::kInternal;
+    default:
+      return base::Code::kUnknown;
   }
 }
 
@@ -54,7 +66,8 @@ struct Client::Connection {
   std::unique_ptr<v1::Berth::Stub> berth;
 };
 
-Client::Client(Options options) : options_(std::move(options)), connection_(std::make_unique<Connection>(options_.socket)) {}
+Client::Client(Options options)
+    : options_(std::move(options)), connection_(std::make_unique<Connection>(options_.socket)) {}
 Client::~Client() = default;
 
 // `start(context, reply, done)` begins the call. Waiting is ours, so that our context can end it.
@@ -96,11 +109,9 @@ base::Status Ignore(base::Result<Reply> result) {
 }  // namespace
 
 // One call of a service: the stub's method of that name, with what the generated code wants around it.
-#define BERTH_CALL(stub, Method, request, context)                           \
-  Call<cri::Method##Response>(                                               \
-      [&](auto* call, auto* reply, auto done) {                              \
-        connection_->stub->async()->Method(call, &(request), reply, done);   \
-      },                                                                     \
+#define BERTH_CALL(stub, Method, request, context)                                                                    \
+  Call<cri::Method##Response>(                                                                                        \
+      [&](auto* call, auto* reply, auto done) { connection_->stub->async()->Method(call, &(request), reply, done); }, \
       context)
 
 base::Result<cri::VersionResponse> Client::Version(const base::Context& context) {
@@ -182,7 +193,8 @@ base::Result<cri::ListContainersResponse> Client::ListContainers(const base::Con
   return BERTH_CALL(runtime, ListContainers, request, Limited(context, options_.timeout));
 }
 
-base::Result<cri::ExecSyncResponse> Client::ExecSync(const cri::ExecSyncRequest& request, const base::Context& context) {
+base::Result<cri::ExecSyncResponse> Client::ExecSync(const cri::ExecSyncRequest& request,
+                                                     const base::Context& context) {
   return BERTH_CALL(runtime, ExecSync, request, context);
 }
 
@@ -199,7 +211,8 @@ base::Result<cri::ImageStatusResponse> Client::ImageStatus(const std::string& re
   return BERTH_CALL(images, ImageStatus, request, Limited(context, options_.timeout));
 }
 
-base::Result<cri::PullImageResponse> Client::PullImage(const cri::PullImageRequest& request, const base::Context& context) {
+base::Result<cri::PullImageResponse> Client::PullImage(const cri::PullImageRequest& request,
+                                                       const base::Context& context) {
   return BERTH_CALL(images, PullImage, request, context);
 }
 

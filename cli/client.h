@@ -15,8 +15,8 @@ namespace berth::cli {
 
 namespace cri = ::runtime::v1;
 
-// Calls block until the answer is there, the context ends, or `timeout` has passed. Errors have the daemon's own text and
-// code; kUnavailable also stands for a daemon that cannot be reached. Thread-safe.
+// Calls block until the answer is there, the context ends, or `timeout` has passed. Errors have the daemon's own text
+// and code; kUnavailable also stands for a daemon that cannot be reached. Thread-safe.
 class Client {
  public:
   struct Options {
@@ -31,10 +31,12 @@ class Client {
   base::Result<cri::VersionResponse> Version(const base::Context& context);
   base::Result<cri::StatusResponse> Status(bool verbose, const base::Context& context);
 
-  base::Result<cri::RunPodSandboxResponse> RunPodSandbox(const cri::RunPodSandboxRequest& request, const base::Context& context);
+  base::Result<cri::RunPodSandboxResponse> RunPodSandbox(const cri::RunPodSandboxRequest& request,
+                                                         const base::Context& context);
   base::Status StopPodSandbox(const std::string& id, const base::Context& context);
   base::Status RemovePodSandbox(const std::string& id, const base::Context& context);
-  base::Result<cri::PodSandboxStatusResponse> PodSandboxStatus(const std::string& id, bool verbose, const base::Context& context);
+  base::Result<cri::PodSandboxStatusResponse> PodSandboxStatus(const std::string& id, bool verbose,
+                                                               const base::Context& context);
   base::Result<cri::ListPodSandboxResponse> ListPodSandbox(const base::Context& context);
 
   base::Result<cri::CreateContainerResponse> CreateContainer(const cri::CreateContainerRequest& request,
@@ -43,19 +45,21 @@ class Client {
   // Waits for the grace period on top of the timeout.
   base::Status StopContainer(const std::string& id, std::chrono::seconds grace, const base::Context& context);
   base::Status RemoveContainer(const std::string& id, const base::Context& context);
-  base::Result<cri::ContainerStatusResponse> ContainerStatus(const std::string& id, bool verbose, const base::Context& context);
+  base::Result<cri::ContainerStatusResponse> ContainerStatus(const std::string& id, bool verbose,
+                                                             const base::Context& context);
   base::Result<cri::ListContainersResponse> ListContainers(const base::Context& context);
   // Waits as long as the command runs; request.timeout() is the daemon's to keep.
   base::Result<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request, const base::Context& context);
 
   base::Result<cri::ListImagesResponse> ListImages(const base::Context& context);
-  base::Result<cri::ImageStatusResponse> ImageStatus(const std::string& reference, bool verbose, const base::Context& context);
+  base::Result<cri::ImageStatusResponse> ImageStatus(const std::string& reference, bool verbose,
+                                                     const base::Context& context);
   // Waits as long as the pull takes.
   base::Result<cri::PullImageResponse> PullImage(const cri::PullImageRequest& request, const base::Context& context);
   base::Status RemoveImage(const std::string& reference, const base::Context& context);
 
-  // Gives the events of a pull to `observe`, on a thread of its own, until it is destroyed. A daemon that does not know the
-  // call is the same as one without events.
+  // Gives the events of a pull to `observe`, on a thread of its own, until it is destroyed. A daemon that does not know
+  // the call is the same as one without events.
   class PullEvents {
    public:
     virtual ~PullEvents() = default;

@@ -45,8 +45,11 @@ void AddEverything(CLI::App& app, GlobalFlags& flags, Command& chosen) {
   app.set_version_flag("--version", std::string("berth ") + BERTH_VERSION);
   app.footer("Exit codes: of the command that ran in the container; 125 for failures of berth itself.");
   app.add_option("--socket", flags.socket, "The daemon's socket")->envname("BERTH_SOCKET")->capture_default_str();
-  flags.limit = app.add_option("--timeout", flags.timeout, "Seconds that a call may take; 0: any time")->check(CLI::Range(0, 86400));
-  app.add_option("-o,--output", flags.output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+  flags.limit = app.add_option("--timeout", flags.timeout, "Seconds that a call may take; 0: any time")
+                    ->check(CLI::Range(0, 86400));
+  app.add_option("-o,--output", flags.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
   app.fallthrough();
   AddPullCommands(app, chosen);
   AddImageCommands(app, chosen);
@@ -68,7 +71,8 @@ CommandLine SplitCommandLine(const CLI::App& app, const std::vector<std::string>
     const std::string& argument = arguments[i];
     out.ours.push_back(argument);
     if (argument.size() > 1 && argument.starts_with('-') && argument != "--") {
-      if (TakesNext(FindOption(app, command, argument), argument) && i + 1 < arguments.size()) out.ours.push_back(arguments[++i]);
+      if (TakesNext(FindOption(app, command, argument), argument) && i + 1 < arguments.size())
+        out.ours.push_back(arguments[++i]);
     } else if (command == nullptr) {
       if (argument != "run" && argument != "exec") return {.ours = arguments};
       for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; })) {

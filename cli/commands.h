@@ -1,5 +1,5 @@
-// The commands, a file for each family. They write what was asked for to standard output, and everything else (progress,
-// hints) to standard error.
+// The commands, a file for each family. They write what was asked for to standard output, and everything else
+// (progress, hints) to standard error.
 #pragma once
 
 #include <functional>
@@ -26,10 +26,10 @@ inline constexpr int kOwnFailure = 125;
 
 struct Session {
   Client& client;
-  base::Context context;      // ends with the first SIGINT or SIGTERM
-  bool json = false;          // -o json
-  bool time_limited = false;  // --timeout was given
-  int64_t time_limit = 0;     // its seconds
+  base::Context context;             // ends with the first SIGINT or SIGTERM
+  bool json = false;                 // -o json
+  bool time_limited = false;         // --timeout was given
+  int64_t time_limit = 0;            // its seconds
   std::vector<std::string> command;  // of `run` and `exec`: what follows the image or container
 };
 
@@ -48,12 +48,13 @@ void AddStopCommands(CLI::App& app, Command& chosen);     // stop, rm
 void AddInfoCommands(CLI::App& app, Command& chosen);     // info, version
 
 // Shared by the families.
-void Print(std::string_view text);  // to standard output
-void Note(std::string_view text);   // to standard error, with a newline
+void Print(std::string_view text);                                 // to standard output
+void Note(std::string_view text);                                  // to standard error, with a newline
 std::string ToJsonText(const google::protobuf::Message& message);  // indented, names as in the proto's JSON form
 base::Result<Objects> LoadObjects(Session& session);
 // `work` for each name; goes on after a failure and returns the first one. The names that worked are printed.
-base::Result<int> ForEach(const std::vector<std::string>& names, const std::function<base::Status(const std::string&)>& work);
+base::Result<int> ForEach(const std::vector<std::string>& names,
+                          const std::function<base::Status(const std::string&)>& work);
 // Pulls and shows progress. The image's id.
 base::Result<std::string> Pull(Session& session, const cri::PullImageRequest& request);
 // The container's log to standard output and error until it has ended; its exit code.

@@ -11,11 +11,19 @@ namespace {
 using base::Code;
 using base::Fail;
 
-std::string NameOf(const cri::PodSandbox& pod) { return base::Cat(pod.metadata().namespace_(), "/", pod.metadata().name()); }
-std::string NameOf(const cri::Container& container) { return container.metadata().name(); }
+std::string NameOf(const cri::PodSandbox& pod) {
+  return base::Cat(pod.metadata().namespace_(), "/", pod.metadata().name());
+}
+std::string NameOf(const cri::Container& container) {
+  return container.metadata().name();
+}
 
-bool HasName(const cri::PodSandbox& pod, std::string_view text) { return pod.metadata().name() == text || NameOf(pod) == text; }
-bool HasName(const cri::Container& container, std::string_view text) { return container.metadata().name() == text; }
+bool HasName(const cri::PodSandbox& pod, std::string_view text) {
+  return pod.metadata().name() == text || NameOf(pod) == text;
+}
+bool HasName(const cri::Container& container, std::string_view text) {
+  return container.metadata().name() == text;
+}
 
 // Those with the whole id, else those with the name, else those whose id begins so.
 template <typename T>
@@ -35,8 +43,10 @@ template <typename T>
 tl::unexpected<base::Error> Several(const std::vector<T>& items, std::string_view kind, std::string_view text) {
   constexpr size_t kShown = 10;
   std::string list;
-  for (size_t i = 0; i < std::min(items.size(), kShown); ++i) list += base::Cat("\n  ", ShortId(items[i].id()), "  ", NameOf(items[i]));
-  return Fail(Code::kInvalidArgument, "\"", text, "\" means ", items.size(), " ", kind, "s; give one of their ids:", list);
+  for (size_t i = 0; i < std::min(items.size(), kShown); ++i)
+    list += base::Cat("\n  ", ShortId(items[i].id()), "  ", NameOf(items[i]));
+  return Fail(Code::kInvalidArgument, "\"", text, "\" means ", items.size(), " ", kind,
+              "s; give one of their ids:", list);
 }
 
 // Earlier attempts of one container of one pod say nothing that the newest does not.
@@ -78,20 +88,23 @@ base::Result<cri::Container> FindContainer(const Objects& objects, std::string_v
   return Fail(Code::kNotFound, "there is no container \"", text, "\"; `berth ps -a` lists them");
 }
 
-base::Result<std::variant<cri::PodSandbox, cri::Container>> FindPodOrContainer(const Objects& objects, std::string_view text) {
+base::Result<std::variant<cri::PodSandbox, cri::Container>> FindPodOrContainer(const Objects& objects,
+                                                                               std::string_view text) {
   using Either = std::variant<cri::PodSandbox, cri::Container>;
   const auto pods = Matches(objects.pods.items(), text);
   const auto containers = WithoutEarlierAttempts(Matches(objects.containers.containers(), text));
   if (pods.size() > 1) return Several(pods, "pod", text);
   if (pods.size() == 1) {
-    const bool inside = std::ranges::all_of(containers, [&](const cri::Container& item) { return item.pod_sandbox_id() == pods[0].id(); });
+    const bool inside = std::ranges::all_of(
+        containers, [&](const cri::Container& item) { return item.pod_sandbox_id() == pods[0].id(); });
     if (inside) return Either(pods.front());
-    return Fail(Code::kInvalidArgument, "\"", text, "\" means a pod (", ShortId(pods.front().id()), ") and a container (",
-                ShortId(containers.front().id()), "); give one of their ids");
+    return Fail(Code::kInvalidArgument, "\"", text, "\" means a pod (", ShortId(pods.front().id()),
+                ") and a container (", ShortId(containers.front().id()), "); give one of their ids");
   }
   if (containers.size() > 1) return Several(containers, "container", text);
   if (containers.size() == 1) return Either(containers.front());
-  return Fail(Code::kNotFound, "there is neither a pod nor a container \"", text, "\"; see `berth pods` and `berth ps -a`");
+  return Fail(Code::kNotFound, "there is neither a pod nor a container \"", text,
+              "\"; see `berth pods` and `berth ps -a`");
 }
 
 }  // namespace berth::cli

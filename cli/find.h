@@ -24,7 +24,9 @@ base::Result<cri::PodSandbox> FindPod(const Objects& objects, std::string_view t
 // A pod with one container stands for the container.
 base::Result<cri::Container> FindContainer(const Objects& objects, std::string_view text);
 
-// `run` gives one name to a pod and its container: then the pod is meant, whose stop and removal include the container's.
-base::Result<std::variant<cri::PodSandbox, cri::Container>> FindPodOrContainer(const Objects& objects, std::string_view text);
+// `run` gives one name to a pod and its container: then the pod is meant, whose stop and removal include the
+// container's.
+base::Result<std::variant<cri::PodSandbox, cri::Container>> FindPodOrContainer(const Objects& objects,
+                                                                               std::string_view text);
 
 }  // namespace berth::cli

@@ -45,7 +45,8 @@ base::Result<cri::PortMapping> ParsePort(std::string_view whole) {
   if (const size_t colon = text.rfind(':'); colon != std::string_view::npos) {
     std::string_view address = text.substr(0, colon);
     if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
-    if (address.empty()) return Fail(Code::kInvalidArgument, "-p ", whole, ": the address before the first colon is empty");
+    if (address.empty())
+      return Fail(Code::kInvalidArgument, "-p ", whole, ": the address before the first colon is empty");
     out.set_host_ip(std::string(address));
     text = text.substr(colon + 1);
   }
@@ -77,7 +78,8 @@ base::Result<cri::Mount> ParseMount(std::string_view text) {
 base::Result<cri::KeyValue> ParseEnvironment(std::string_view text) {
   const size_t equals = text.find('=');
   const std::string name(text.substr(0, equals));
-  if (name.empty()) return Fail(Code::kInvalidArgument, "-e ", text, ": the name is missing; write it like -e NAME=value");
+  if (name.empty())
+    return Fail(Code::kInvalidArgument, "-e ", text, ": the name is missing; write it like -e NAME=value");
   cri::KeyValue out;
   out.set_key(name);
   if (equals != std::string_view::npos) {
@@ -86,7 +88,8 @@ base::Result<cri::KeyValue> ParseEnvironment(std::string_view text) {
   }
   const char* value = std::getenv(name.c_str());
   if (value == nullptr)
-    return Fail(Code::kInvalidArgument, "-e ", name, ": not set in your environment; write it like -e ", name, "=value");
+    return Fail(Code::kInvalidArgument, "-e ", name, ": not set in your environment; write it like -e ", name,
+                "=value");
   out.set_value(value);
   return out;
 }

@@ -22,9 +22,9 @@ base::Result<int> RunInfo(Session& session) {
   }
   ASSIGN_OR_RETURN(const Objects objects, LoadObjects(session));
   ASSIGN_OR_RETURN(const auto images, session.client.ListImages(session.context));
-  std::string out = base::Cat(version.runtime_name(), " ", version.runtime_version(), " at ", session.client.socket(), "\n",
-                              objects.pods.items_size(), " pods, ", objects.containers.containers_size(), " containers, ",
-                              images.images_size(), " images\n\n");
+  std::string out = base::Cat(version.runtime_name(), " ", version.runtime_version(), " at ", session.client.socket(),
+                              "\n", objects.pods.items_size(), " pods, ", objects.containers.containers_size(),
+                              " containers, ", images.images_size(), " images\n\n");
   Table conditions({"CONDITION", "STATE", "REASON", "MESSAGE"});
   for (const cri::RuntimeCondition& condition : status.status().conditions())
     conditions.Add({condition.type(), condition.status() ? "yes" : "no", condition.reason(), condition.message()});
@@ -39,7 +39,8 @@ base::Result<int> RunInfo(Session& session) {
 base::Result<int> RunVersion(Session& session) {
   Print(base::Cat("client  berth ", BERTH_VERSION, "\n"));
   ASSIGN_OR_RETURN(const auto version, session.client.Version(session.context));
-  Print(base::Cat("daemon  ", version.runtime_name(), " ", version.runtime_version(), ", CRI ", version.runtime_api_version(), "\n"));
+  Print(base::Cat("daemon  ", version.runtime_name(), " ", version.runtime_version(), ", CRI ",
+                  version.runtime_api_version(), "\n"));
   return 0;
 }
 

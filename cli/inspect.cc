@@ -60,20 +60,22 @@ base::Result<int> RunInspect(Session& session, const InspectFlags& flags) {
     }
     const auto found = FindPodOrContainer(objects, flags.name);
     if (!found && found.error().code != base::Code::kNotFound) return tl::make_unexpected(found.error());
-    if (found && std::holds_alternative<cri::PodSandbox>(*found)) return InspectPod(session, std::get<cri::PodSandbox>(*found).id());
+    if (found && std::holds_alternative<cri::PodSandbox>(*found))
+      return InspectPod(session, std::get<cri::PodSandbox>(*found).id());
     if (found) return InspectContainer(session, std::get<cri::Container>(*found).id());
   }
   ASSIGN_OR_RETURN(const std::optional<int> done, InspectImage(session, flags.name));
   if (done) return *done;
-  return base::Fail(base::Code::kNotFound, "there is no ", flags.type.empty() ? "pod, container or image" : flags.type, " \"",
-                    flags.name, "\"; see `berth pods`, `berth ps -a` and `berth images`");
+  return base::Fail(base::Code::kNotFound, "there is no ", flags.type.empty() ? "pod, container or image" : flags.type,
+                    " \"", flags.name, "\"; see `berth pods`, `berth ps -a` and `berth images`");
 }
 
 }  // namespace
 
 void AddInspectCommands(CLI::App& app, Command& chosen) {
   auto flags = std::make_shared<InspectFlags>();
-  CLI::App* command = app.add_subcommand("inspect", "Show all that is known of a container, a pod or an image, as JSON");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Show all that is known of a container, a pod or an image, as JSON");
   command->add_option("name", flags->name, "Name or id")->required();
   command->add_option("--type", flags->type, "What it is, where several things have the name")
       ->check(CLI::IsMember({"container", "pod", "image"}));

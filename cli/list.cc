@@ -12,10 +12,14 @@ namespace {
 
 std::string StateText(cri::ContainerState state) {
   switch (state) {
-    case cri::CONTAINER_CREATED: return "created";
-    case cri::CONTAINER_RUNNING: return "running";
-    case cri::CONTAINER_EXITED: return "exited";
-    default: return "unknown";
+    case cri::CONTAINER_CREATED:
+      return "created";
+    case cri::CONTAINER_RUNNING:
+      return "running";
+    case cri::CONTAINER_EXITED:
+      return "exited";
+    default:
+      return "unknown";
   }
 }
 
@@ -45,7 +49,8 @@ base::Result<int> RunPods(Session& session, bool quiet) {
     }
     const std::string runtime = pod.runtime_handler().empty() ? "(default)" : pod.runtime_handler();
     table.Add({ShortId(pod.id()), pod.metadata().name(), pod.metadata().namespace_(),
-               pod.state() == cri::SANDBOX_READY ? "ready" : "not ready", Address(session, pod), Ago(pod.created_at(), now), runtime});
+               pod.state() == cri::SANDBOX_READY ? "ready" : "not ready", Address(session, pod),
+               Ago(pod.created_at(), now), runtime});
   }
   if (!quiet) Print(table.Text());
   return 0;
@@ -60,8 +65,9 @@ base::Result<int> RunPs(Session& session, const PsFlags& flags) {
   ASSIGN_OR_RETURN(Objects objects, LoadObjects(session));
   auto& containers = *objects.containers.mutable_containers();
   if (!flags.all) {
-    const auto ended = std::ranges::remove_if(containers, [](const auto& item) { return item.state() != cri::CONTAINER_RUNNING; });
-    containers.DeleteSubrange(static_cast<int>(ended.begin() - containers.begin()), static_cast<int>(ended.size()));
+    containers.erase(std::remove_if(containers.begin(), containers.end(),
+                                    [](const auto& item) { return item.state() != cri::CONTAINER_RUNNING; }),
+                     containers.end());
   }
   std::ranges::stable_sort(containers, std::ranges::greater(), &cri::Container::created_at);
   if (session.json) {
@@ -79,8 +85,9 @@ base::Result<int> RunPs(Session& session, const PsFlags& flags) {
     }
     const cri::ImageSpec& image = container.image();
     table.Add({ShortId(container.id()), container.metadata().name(),
-               image.user_specified_image().empty() ? image.image() : image.user_specified_image(), StateText(container.state()),
-               Ago(container.created_at(), now), pod_names[container.pod_sandbox_id()], ShortId(container.pod_sandbox_id())});
+               image.user_specified_image().empty() ? image.image() : image.user_specified_image(),
+               StateText(container.state()), Ago(container.created_at(), now), pod_names[container.pod_sandbox_id()],
+               ShortId(container.pod_sandbox_id())});
   }
   if (!flags.quiet) Print(table.Text());
   return 0;

@@ -73,8 +73,8 @@ class OpenLog {
   LineBuffer lines_;
 };
 
-// Takes all events that are there. True when some writer has closed a file that is not at the path any more (rotation), or
-// the one that is (end of the container), or events were lost.
+// Takes all events that are there. True when some writer has closed a file that is not at the path any more (rotation),
+// or the one that is (end of the container), or events were lost.
 bool TakeEvents(int inotify) {
   alignas(inotify_event) std::array<char, 16384> buffer;
   bool closed = false;
@@ -89,8 +89,9 @@ bool TakeEvents(int inotify) {
   }
 }
 
-// When to ask whether the container has ended: at the beginning, and from the moment a writer closed the file until there is
-// an answer or the file grows again. The daemon needs a moment between the two, so it is asked again a little later.
+// When to ask whether the container has ended: at the beginning, and from the moment a writer closed the file until
+// there is an answer or the file grows again. The daemon needs a moment between the two, so it is asked again a little
+// later.
 class Question {
  public:
   bool due() const { return asking_ && base::Monotonic::now() >= next_; }
@@ -112,8 +113,8 @@ class Question {
   base::TimePoint next_;
 };
 
-// Reads on in the new file once the old one is complete: its writer opens the new one first and closes the old one then.
-// Should the close be missed, a second is time enough for it.
+// Reads on in the new file once the old one is complete: its writer opens the new one first and closes the old one
+// then. Should the close be missed, a second is time enough for it.
 class Rotation {
  public:
   base::TimePoint limit() const { return limit_ ? *limit_ : base::TimePoint::max(); }
@@ -139,10 +140,12 @@ base::Status ReadLog(const base::Path& path, const EmitRecord& emit) {
   return {};
 }
 
-base::Status FollowLog(const base::Path& path, const HasEnded& has_ended, const EmitRecord& emit, const base::Context& context) {
+base::Status FollowLog(const base::Path& path, const HasEnded& has_ended, const EmitRecord& emit,
+                       const base::Context& context) {
   const base::UniqueFd inotify(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (!inotify) return base::FailErrno(errno, "inotify");
-  if (inotify_add_watch(inotify.get(), path.parent_path().c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
+  if (inotify_add_watch(inotify.get(), path.parent_path().c_str(),
+                        IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
     return base::FailErrno(errno, "watch ", path.parent_path().string());
 
   OpenLog log(path, emit);
@@ -167,8 +170,10 @@ base::Status FollowLog(const base::Path& path, const HasEnded& has_ended, const 
       if (!ended) continue;
     }
     if (ended) return {};
-    if (closed) question.Begin();
-    else if (count > 0) question.Stop();
+    if (closed)
+      question.Begin();
+    else if (count > 0)
+      question.Stop();
     const base::TimePoint until = std::min(question.next(), rotation.limit());
     ASSIGN_OR_RETURN([[maybe_unused]] const bool ready, context.Wait(inotify.get(), POLLIN, "log", until));
     closed = TakeEvents(inotify.get());

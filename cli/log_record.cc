@@ -15,7 +15,6 @@ std::optional<std::string_view> Word(std::string_view& rest) {
 }  // namespace
 
 std::optional<LogRecord> ParseLogRecord(std::string_view line) {
-  LogRecord out;
   const auto timestamp = Word(line);
   const auto stream = Word(line);
   const auto tags = Word(line);

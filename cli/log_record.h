@@ -17,7 +17,8 @@ struct LogRecord {
 // A record without its newline; nothing for anything else.
 std::optional<LogRecord> ParseLogRecord(std::string_view line);
 
-// Cuts a stream of bytes into lines. What is not ended by a newline waits for more. Lines longer than kLimit are dropped.
+// Cuts a stream of bytes into lines. What is not ended by a newline waits for more. Lines longer than kLimit are
+// dropped.
 class LineBuffer {
  public:
   static constexpr size_t kLimit = 1 << 20;  // the writer's records have 16 KiB of content; other writers have more
@@ -28,8 +29,8 @@ class LineBuffer {
 
  private:
   std::string pending_;
-  size_t begin_ = 0;      // of what Next has not given out
-  bool skipping_ = false; // in the middle of a line that is too long
+  size_t begin_ = 0;       // of what Next has not given out
+  bool skipping_ = false;  // in the middle of a line that is too long
 };
 
 }  // namespace berth::cli

@@ -37,13 +37,15 @@ base::Result<int> RunLogs(Session& session, const LogFlags& flags) {
   ASSIGN_OR_RETURN(const auto reply, session.client.ContainerStatus(container.id(), false, session.context));
   const std::string& path = reply.status().log_path();
   if (path.empty())
-    return base::Fail(base::Code::kFailedPrecondition, "the container \"", flags.name, "\" was made without a log; its output is discarded");
+    return base::Fail(base::Code::kFailedPrecondition, "the container \"", flags.name,
+                      "\" was made without a log; its output is discarded");
   const EmitRecord show = [&](const LogRecord& record) { Show(record, flags.timestamps); };
   if (!flags.follow) {
     RETURN_IF_ERROR(ReadLog(path, show));
     return 0;
   }
-  const auto followed = FollowLog(path, [&] { return HasEndedNow(session, container.id()); }, show, session.context);
+  const auto followed = FollowLog(
+      path, [&] { return HasEndedNow(session, container.id()); }, show, session.context);
   if (!followed && followed.error().code != base::Code::kCancelled) return tl::make_unexpected(followed.error());
   return 0;
 }
@@ -52,8 +54,9 @@ base::Result<int> RunLogs(Session& session, const LogFlags& flags) {
 
 base::Result<int> FollowToEnd(Session& session, const std::string& container_id) {
   ASSIGN_OR_RETURN(const auto before, session.client.ContainerStatus(container_id, false, session.context));
-  RETURN_IF_ERROR(FollowLog(before.status().log_path(), [&] { return HasEndedNow(session, container_id); },
-                            [](const LogRecord& record) { Show(record, false); }, session.context));
+  RETURN_IF_ERROR(FollowLog(
+      before.status().log_path(), [&] { return HasEndedNow(session, container_id); },
+      [](const LogRecord& record) { Show(record, false); }, session.context));
   ASSIGN_OR_RETURN(const auto after, session.client.ContainerStatus(container_id, false, session.context));
   return after.status().exit_code();
 }
@@ -61,7 +64,8 @@ base::Result<int> FollowToEnd(Session& session, const std::string& container_id)
 void AddLogsCommands(CLI::App& app, Command& chosen) {
   auto flags = std::make_shared<LogFlags>();
   CLI::App* command = app.add_subcommand("logs", "Show what a container has written");
-  command->add_option("container", flags->name, "Name or id of a container, or of a pod with one container")->required();
+  command->add_option("container", flags->name, "Name or id of a container, or of a pod with one container")
+      ->required();
   command->add_flag("-f,--follow", flags->follow, "Go on until the container ends");
   command->add_flag("-t,--timestamps", flags->timestamps, "Show the time of each record");
   command->callback([flags, &chosen] { chosen = [flags](Session& session) { return RunLogs(session, *flags); }; });

@@ -1,4 +1,5 @@
-// berth: a small client for people. Exits with the code of what ran in a container, or with 125 for failures of its own.
+// berth: a small client for people. Exits with the code of what ran in a container, or with 125 for failures of its
+// own.
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>

@@ -20,7 +20,9 @@ std::string Bar(double part) {
   return base::Cat("[", std::string(filled, '='), std::string(kBarWidth - filled, ' '), "]");
 }
 
-double Part(int64_t done, int64_t total) { return total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0; }
+double Part(int64_t done, int64_t total) {
+  return total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
+}
 
 std::string Amount(int64_t done, int64_t total) {
   return base::Cat(Bytes(static_cast<uint64_t>(std::max<int64_t>(done, 0))), " of ",
@@ -31,13 +33,17 @@ std::string LayerLine(const v1::LayerProgress& layer, double rate) {
   const std::string head = base::Cat(ShortId(layer.digest()), "  ");
   const auto size = static_cast<uint64_t>(std::max<int64_t>(layer.total_bytes(), 0));
   switch (layer.state()) {
-    case v1::LAYER_PRESENT: return base::Cat(head, "is here already");
-    case v1::LAYER_DONE: return base::Cat(head, "done, ", Bytes(size));
-    case v1::LAYER_UNPACKING: return base::Cat(head, Bar(1), " unpacking ", Bytes(size));
+    case v1::LAYER_PRESENT:
+      return base::Cat(head, "is here already");
+    case v1::LAYER_DONE:
+      return base::Cat(head, "done, ", Bytes(size));
+    case v1::LAYER_UNPACKING:
+      return base::Cat(head, Bar(1), " unpacking ", Bytes(size));
     case v1::LAYER_DOWNLOADING:
-      return base::Cat(head, Bar(Part(layer.done_bytes(), layer.total_bytes())), " ", Amount(layer.done_bytes(), layer.total_bytes()),
-                       "  ", Bytes(static_cast<uint64_t>(rate)), "/s");
-    default: return base::Cat(head, "waiting, ", Bytes(size));
+      return base::Cat(head, Bar(Part(layer.done_bytes(), layer.total_bytes())), " ",
+                       Amount(layer.done_bytes(), layer.total_bytes()), "  ", Bytes(static_cast<uint64_t>(rate)), "/s");
+    default:
+      return base::Cat(head, "waiting, ", Bytes(size));
   }
 }
 
@@ -71,7 +77,7 @@ std::vector<std::string> PullProgress::Lines(size_t columns, size_t rows) const 
     if (layer.state() == v1::LAYER_DOWNLOADING && speed != speeds_.end()) rate += speed->second.rate;
   }
   if (shown.size() + 1 > rows) {
-    std::ranges::stable_partition(shown, [](const auto* layer) {
+    std::stable_partition(shown.begin(), shown.end(), [](const auto* layer) {
       return layer->state() == v1::LAYER_DOWNLOADING || layer->state() == v1::LAYER_UNPACKING;
     });
     shown.resize(rows - 1);

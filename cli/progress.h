@@ -15,8 +15,8 @@ class PullProgress {
  public:
   void Update(const v1::PullProgressEvent& event, base::TimePoint now);
 
-  // For a terminal: one line for each layer, the busy ones first where they do not all fit, and a sum below. None is longer
-  // than `columns` or contains more than `rows` lines. Empty until the layers are known.
+  // For a terminal: one line for each layer, the busy ones first where they do not all fit, and a sum below. None is
+  // longer than `columns` or contains more than `rows` lines. Empty until the layers are known.
   std::vector<std::string> Lines(size_t columns, size_t rows) const;
   // For a file: what has changed since the last call and is worth a line of its own (layers that are complete).
   std::vector<std::string> TakeNews();

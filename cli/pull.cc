@@ -83,7 +83,8 @@ base::Result<std::string> Pull(Session& session, const cri::PullImageRequest& re
   PullView view;
   base::Result<cri::PullImageResponse> reply;
   {
-    const auto events = session.client.FollowPull(request.image().image(), [&](const auto& event) { view.Update(event); });
+    const auto events =
+        session.client.FollowPull(request.image().image(), [&](const auto& event) { view.Update(event); });
     reply = session.client.PullImage(request, session.context);
   }
   if (!reply) return tl::make_unexpected(base::Wrap(std::move(reply).error(), "pull ", request.image().image()));

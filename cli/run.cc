@@ -43,7 +43,8 @@ base::Result<cri::PodSandboxConfig> PodConfig(const RunFlags& flags) {
     ASSIGN_OR_RETURN(*config.add_port_mappings(), ParsePort(port));
   }
   if (flags.network == "host") {
-    if (!flags.ports.empty()) return base::Fail(base::Code::kInvalidArgument, "-p has no meaning with --network host: leave one of them out");
+    if (!flags.ports.empty())
+      return base::Fail(base::Code::kInvalidArgument, "-p has no meaning with --network host: leave one of them out");
     config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(cri::NODE);
   }
   return config;
@@ -84,9 +85,10 @@ base::Result<std::string> StartIn(Session& session, const cri::CreateContainerRe
   return created.container_id();
 }
 
-// Follows the container to its end. When the user leaves (Ctrl-C), it is stopped; a pod that has nothing left to do gives its
-// address back.
-base::Result<int> Attend(Session& session, Session& cleaning, const std::string& pod_id, const std::string& container_id) {
+// Follows the container to its end. When the user leaves (Ctrl-C), it is stopped; a pod that has nothing left to do
+// gives its address back.
+base::Result<int> Attend(Session& session, Session& cleaning, const std::string& pod_id,
+                         const std::string& container_id) {
   auto code = FollowToEnd(session, container_id);
   if (session.context.cancelled()) {
     RETURN_IF_ERROR(StopPod(cleaning, pod_id, kGrace));
@@ -108,7 +110,8 @@ cri::PodSandbox PodOf(const cri::RunPodSandboxResponse& made, const cri::RunPodS
 
 base::Result<int> RunRun(Session& session, const RunFlags& flags) {
   if (flags.detach && flags.remove)
-    return base::Fail(base::Code::kInvalidArgument, "--rm waits for the end of the container, and -d does not wait: leave one of them "
+    return base::Fail(base::Code::kInvalidArgument,
+                      "--rm waits for the end of the container, and -d does not wait: leave one of them "
                       "out and use `berth rm` later");
   // All that can be wrong with the command line is found before anything is pulled or made.
   cri::RunPodSandboxRequest pod_request;
@@ -152,18 +155,24 @@ base::Result<int> RunRun(Session& session, const RunFlags& flags) {
 
 void AddRunCommands(CLI::App& app, Command& chosen) {
   auto flags = std::make_shared<RunFlags>();
-  CLI::App* command = app.add_subcommand("run", "Make a pod with one container and follow it to its end; exits with its exit code");
+  CLI::App* command =
+      app.add_subcommand("run", "Make a pod with one container and follow it to its end; exits with its exit code");
   command->add_option("--name", flags->name, "Name of pod and container");
   command->add_flag("--rm", flags->remove, "Remove the pod when the container has ended");
   command->add_flag("-d,--detach", flags->detach, "Print the pod's id and leave it running");
-  command->add_option("-e,--env", flags->environment, "NAME=value, or NAME to hand on our own")->allow_extra_args(false);
+  command->add_option("-e,--env", flags->environment, "NAME=value, or NAME to hand on our own")
+      ->allow_extra_args(false);
   command->add_option("-v,--volume", flags->mounts, "/host/folder:/in/container[:ro]")->allow_extra_args(false);
-  command->add_option("-p,--publish", flags->ports, "[address:]host-port:container-port[/udp]")->allow_extra_args(false);
+  command->add_option("-p,--publish", flags->ports, "[address:]host-port:container-port[/udp]")
+      ->allow_extra_args(false);
   command->add_option("--runtime", flags->runtime, "Runtime handler; the daemon's default without it");
   command->add_option("--hostname", flags->hostname, "Host name in the pod; its name without it");
-  command->add_option("--network", flags->network, "pod or host")->check(CLI::IsMember({"pod", "host"}))->capture_default_str();
+  command->add_option("--network", flags->network, "pod or host")
+      ->check(CLI::IsMember({"pod", "host"}))
+      ->capture_default_str();
   command->add_option("image", flags->image, "Name of the image; it is pulled when it is not there")->required();
-  command->footer("berth run [OPTIONS] image [argument...]: what follows the image replaces its command and keeps its entrypoint.");
+  command->footer(
+      "berth run [OPTIONS] image [argument...]: what follows the image replaces its command and keeps its entrypoint.");
   command->callback([flags, &chosen] { chosen = [flags](Session& session) { return RunRun(session, *flags); }; });
 }
 

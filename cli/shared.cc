@@ -7,8 +7,12 @@
 
 namespace berth::cli {
 
-void Print(std::string_view text) { (void)base::WriteAll(STDOUT_FILENO, text, "standard output"); }
-void Note(std::string_view text) { (void)base::WriteAll(STDERR_FILENO, base::Cat(text, "\n"), "standard error"); }
+void Print(std::string_view text) {
+  (void)base::WriteAll(STDOUT_FILENO, text, "standard output");
+}
+void Note(std::string_view text) {
+  (void)base::WriteAll(STDERR_FILENO, base::Cat(text, "\n"), "standard error");
+}
 
 std::string ToJsonText(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
@@ -27,7 +31,8 @@ base::Result<Objects> LoadObjects(Session& session) {
   return out;
 }
 
-base::Result<int> ForEach(const std::vector<std::string>& names, const std::function<base::Status(const std::string&)>& work) {
+base::Result<int> ForEach(const std::vector<std::string>& names,
+                          const std::function<base::Status(const std::string&)>& work) {
   base::Status first;
   for (const std::string& name : names) {
     base::Status done = work(name);

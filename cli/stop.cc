@@ -40,7 +40,8 @@ base::Status Remove(Session& session, const std::string& name, bool force) {
   if (const auto* pod = std::get_if<cri::PodSandbox>(&found)) {
     if (const auto running = RunningIn(objects, pod->id()); !force && !running.empty())
       return base::Fail(base::Code::kFailedPrecondition, "\"", name, "\" is a pod with a running container (",
-                        ShortId(running.front().id()), "); stop it first (`berth stop ", name, "`) or use `berth rm -f`");
+                        ShortId(running.front().id()), "); stop it first (`berth stop ", name,
+                        "`) or use `berth rm -f`");
     return RemovePod(session, *pod);
   }
   const auto& container = std::get<cri::Container>(found);
@@ -76,7 +77,8 @@ base::Status RemovePod(Session& session, const cri::PodSandbox& pod) {
   if (folder == pod.annotations().end()) return {};
   // Anyone who may make pods could write any path there: only a folder that looks like one of run's is removed.
   const base::Path path = folder->second;
-  if (!path.is_absolute() || path.filename() != base::Path(base::Cat(pod.metadata().namespace_(), "_", pod.metadata().name(), "_", pod.metadata().uid())))
+  if (!path.is_absolute() || path.filename() != base::Path(base::Cat(pod.metadata().namespace_(), "_",
+                                                                     pod.metadata().name(), "_", pod.metadata().uid())))
     return {};
   return base::RemoveTree(path);
 }
@@ -85,10 +87,13 @@ void AddStopCommands(CLI::App& app, Command& chosen) {
   auto stop = std::make_shared<StopFlags>();
   CLI::App* stop_command = app.add_subcommand("stop", "Stop containers, or pods with all their containers");
   stop_command->add_option("name", stop->names, "Names or ids")->required();
-  stop_command->add_option("-t,--time", stop->grace, "Seconds until they are killed")->capture_default_str()->check(CLI::Range(0, 86400));
+  stop_command->add_option("-t,--time", stop->grace, "Seconds until they are killed")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 86400));
   stop_command->callback([stop, &chosen] {
     chosen = [stop](Session& session) {
-      return ForEach(stop->names, [&](const std::string& name) { return Stop(session, name, std::chrono::seconds(stop->grace)); });
+      return ForEach(stop->names,
+                     [&](const std::string& name) { return Stop(session, name, std::chrono::seconds(stop->grace)); });
     };
   });
 

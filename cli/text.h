@@ -8,8 +8,8 @@
 
 namespace berth::cli {
 
-// Columns as wide as their longest cell, two blanks between, no blanks at the end of a line. Control characters in cells
-// become '?', so that a name cannot move the cursor.
+// Columns as wide as their longest cell, two blanks between, no blanks at the end of a line. Control characters in
+// cells become '?', so that a name cannot move the cursor.
 class Table {
  public:
   explicit Table(std::vector<std::string> heading) { rows_.push_back(std::move(heading)); }

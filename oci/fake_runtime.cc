@@ -14,17 +14,21 @@
 namespace berth::oci {
 namespace {
 
-// Arguments: pid file, FIFO that Start writes to, log file, error text or nothing, command. The FIFO is the exec.fifo of
-// real runtimes: after create the process exists and waits there. It is opened for both ways before the fork, so that
-// Start finds a reader at any time.
+// Arguments: pid file, FIFO that Start writes to, log file, error text or nothing, command. The FIFO is the exec.fifo
+// of real runtimes: after create the process exists and waits there. It is opened for both ways before the fork, so
+// that Start finds a reader at any time.
 constexpr const char* kCreateScript =
     "if [ -n \"$4\" ]; then echo \"$4\" >\"$3\"; exit 1; fi\n"
     "mkfifo \"$2\" && exec 3<>\"$2\" || exit 1\n"
     "/bin/sh -c 'read go <&3; exec 3<&-; eval \"$0\"' \"$5\" &\n"
     "echo $! >\"$2.pid\"; echo $! >\"$1\"\n";
 
-base::Path Fifo(const base::Path& folder, const std::string& id) { return folder / id; }
-base::Path Started(const base::Path& fifo) { return fifo.string() + ".started"; }
+base::Path Fifo(const base::Path& folder, const std::string& id) {
+  return folder / id;
+}
+base::Path Started(const base::Path& fifo) {
+  return fifo.string() + ".started";
+}
 
 base::Result<pid_t> ReadPid(const base::Path& fifo) {
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(fifo.string() + ".pid"));
@@ -43,7 +47,8 @@ bool Alive(pid_t pid) {
 
 }  // namespace
 
-FakeRuntime::FakeRuntime(base::Path folder, std::string command) : folder_(std::move(folder)), command_(std::move(command)) {}
+FakeRuntime::FakeRuntime(base::Path folder, std::string command)
+    : folder_(std::move(folder)), command_(std::move(command)) {}
 
 void FakeRuntime::Fail(const std::string& verb, std::optional<base::Error> error) {
   auto shared = shared_.Lock();
@@ -51,8 +56,12 @@ void FakeRuntime::Fail(const std::string& verb, std::optional<base::Error> error
   if (error) shared->failures.emplace(verb, *std::move(error));
 }
 
-std::vector<std::string> FakeRuntime::Calls() const { return shared_.Lock()->calls; }
-void FakeRuntime::SetFeatures(Features features) { shared_.Lock()->features = std::move(features); }
+std::vector<std::string> FakeRuntime::Calls() const {
+  return shared_.Lock()->calls;
+}
+void FakeRuntime::SetFeatures(Features features) {
+  shared_.Lock()->features = std::move(features);
+}
 
 base::Status FakeRuntime::Record(const std::string& verb, const std::string& rest) const {
   auto shared = shared_.Lock();
@@ -64,11 +73,20 @@ base::Status FakeRuntime::Record(const std::string& verb, const std::string& res
 
 std::vector<std::string> FakeRuntime::CreateArguments(const CreateOptions& options) const {
   const auto fails = Record("create", options.id);
-  return {"/bin/sh", "-c", kCreateScript, "fake-runtime", options.pid_file.string(), Fifo(folder_, options.id).string(),
-          options.log_file.string(), fails ? std::string() : fails.error().message, command_};
+  return {"/bin/sh",
+          "-c",
+          kCreateScript,
+          "fake-runtime",
+          options.pid_file.string(),
+          Fifo(folder_, options.id).string(),
+          options.log_file.string(),
+          fails ? std::string() : fails.error().message,
+          command_};
 }
 
-std::vector<std::string> FakeRuntime::Environment() const { return {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}; }
+std::vector<std::string> FakeRuntime::Environment() const {
+  return {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
+}
 
 base::Status FakeRuntime::Start(const std::string& id, const base::Context&) {
   RETURN_IF_ERROR(Record("start", id));

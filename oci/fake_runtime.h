@@ -1,5 +1,5 @@
-// The runtime for tests: keeps its containers in a folder, runs their processes as plain children of whoever runs the create
-// command, and fails when it is told to. It makes no namespaces, mounts or cgroups and needs no privileges.
+// The runtime for tests: keeps its containers in a folder, runs their processes as plain children of whoever runs the
+// create command, and fails when it is told to. It makes no namespaces, mounts or cgroups and needs no privileges.
 #pragma once
 
 #include <map>
@@ -16,8 +16,8 @@ class FakeRuntime : public Runtime {
   // `folder` must exist and outlives this. `command`: what a container's process is, run by /bin/sh once it is started.
   explicit FakeRuntime(base::Path folder, std::string command = "exec sleep 1000");
 
-  // The next calls of `verb` ("create", "start", "kill", "delete", "state", "exec", "update", "features") fail with this;
-  // without an error they work again.
+  // The next calls of `verb` ("create", "start", "kill", "delete", "state", "exec", "update", "features") fail with
+  // this; without an error they work again.
   void Fail(const std::string& verb, std::optional<base::Error> error);
   // "start 4711…", "kill 4711… 15" and so on, in order.
   std::vector<std::string> Calls() const;
@@ -39,7 +39,8 @@ class FakeRuntime : public Runtime {
   struct Shared {
     std::map<std::string, base::Error> failures;
     std::vector<std::string> calls;
-    Features features{.version = "fake 1.0.0", .recursive_read_only = true, .idmapped_mounts = true, .exec_cgroup = true};
+    Features features{
+        .version = "fake 1.0.0", .recursive_read_only = true, .idmapped_mounts = true, .exec_cgroup = true};
   };
   base::Status Record(const std::string& verb, const std::string& rest) const;
 

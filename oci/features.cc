@@ -29,7 +29,9 @@ Version ParseVersion(std::string_view text) {
   return out;
 }
 
-std::string VersionText(const Version& version) { return base::Cat(version[0], ".", version[1], ".", version[2]); }
+std::string VersionText(const Version& version) {
+  return base::Cat(version[0], ".", version[1], ".", version[2]);
+}
 
 // First line of --version: "crun version 1.8.1", "runc version 1.1.5+ds1".
 struct Program {

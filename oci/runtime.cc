@@ -66,8 +66,11 @@ base::Result<std::string> RuntimeBinary::RunCommand(std::vector<std::string> res
   return base::Fail(base::Code::kInternal, message);
 }
 
-// Both crun and runc keep a folder of that name for each container. Asking it needs no process and no reading of messages.
-bool RuntimeBinary::Knows(const std::string& id) const { return base::Exists(options_.root / id); }
+// Both crun and runc keep a folder of that name for each container. Asking it needs no process and no reading of
+// messages.
+bool RuntimeBinary::Knows(const std::string& id) const {
+  return base::Exists(options_.root / id);
+}
 
 base::Error RuntimeBinary::Explain(base::Error error, std::string_view verb, const std::string& id) const {
   if (error.code == base::Code::kInternal && !Knows(id)) error.code = base::Code::kNotFound;
@@ -75,7 +78,8 @@ base::Error RuntimeBinary::Explain(base::Error error, std::string_view verb, con
 }
 
 std::vector<std::string> RuntimeBinary::CreateArguments(const CreateOptions& options) const {
-  std::vector<std::string> rest = {"create", "--bundle", options.bundle.string(), "--pid-file", options.pid_file.string()};
+  std::vector<std::string> rest = {"create", "--bundle", options.bundle.string(), "--pid-file",
+                                   options.pid_file.string()};
   if (!options.console_socket.empty()) rest.insert(rest.end(), {"--console-socket", options.console_socket});
   rest.push_back(options.id);
   return Command(std::move(rest), options.log_file);
@@ -101,7 +105,8 @@ base::Status RuntimeBinary::Kill(const std::string& id, int signal, bool all, co
 
 base::Status RuntimeBinary::Delete(const std::string& id, bool force, const base::Context& context) {
   if (!Knows(id)) return {};
-  // The plain form first: some releases of runc wait 100 ms in the forced one, whether there is something to kill or not.
+  // The plain form first: some releases of runc wait 100 ms in the forced one, whether there is something to kill or
+  // not.
   auto done = RunCommand({"delete", id}, {}, context);
   if (done || !Knows(id)) return {};
   RETURN_IF_ERROR(context.Check(base::Cat("runtime ", options_.name, ": delete ", id)));
@@ -128,9 +133,8 @@ base::Result<base::Child> RuntimeBinary::Exec(const ExecOptions& options) {
   if (!options.cgroup.empty()) rest.insert(rest.end(), {"--cgroup", options.cgroup});
   if (!options.console_socket.empty()) rest.insert(rest.end(), {"--console-socket", options.console_socket});
   rest.push_back(options.id);
-  base::SpawnOptions spawn{.program = options_.path,
-                           .arguments = Command(std::move(rest), options.log_file),
-                           .environment = Environment()};
+  base::SpawnOptions spawn{
+      .program = options_.path, .arguments = Command(std::move(rest), options.log_file), .environment = Environment()};
   const int given[] = {options.standard_input, options.standard_output, options.standard_error};
   for (int target = 0; target < 3; ++target) {
     if (given[target] >= 0) spawn.fds.emplace_back(given[target], target);

@@ -27,7 +27,7 @@ struct State {
 
 // What a runtime can do. Found out once; until then every function that needs it waits for the runtime to tell.
 struct Features {
-  std::string version;              // "crun 1.8.1", for people
+  std::string version;                // "crun 1.8.1", for people
   std::string oci_version = "1.0.2";  // to be written into config.json: the newest that both of us know
   bool recursive_read_only = false;   // mount option "rro"; the kernel must know it as well (5.12)
   bool idmapped_mounts = false;       // uidMappings and gidMappings of a mount are obeyed, not ignored
@@ -36,18 +36,19 @@ struct Features {
 
 struct CreateOptions {
   std::string id;
-  base::Path bundle;          // folder that holds config.json
-  base::Path pid_file;        // the runtime writes the first process's pid there
-  base::Path log_file;        // JSON lines; read it with ErrorText when create fails
-  std::string console_socket; // path, or a placeholder that the monitor replaces; empty without a terminal
+  base::Path bundle;           // folder that holds config.json
+  base::Path pid_file;         // the runtime writes the first process's pid there
+  base::Path log_file;         // JSON lines; read it with ErrorText when create fails
+  std::string console_socket;  // path, or a placeholder that the monitor replaces; empty without a terminal
 };
 
 struct ExecOptions {
   std::string id;
   base::Path process;   // file holding ToJson(Process)
   base::Path pid_file;  // empty: none. The pid is in the namespace of the daemon
-  base::Path log_file;  // empty: none. Where the runtime's own errors go (ErrorText), so that they are not taken for output
-  std::string cgroup;   // sub-cgroup of the container, relative; only with Features::exec_cgroup
+  base::Path
+      log_file;  // empty: none. Where the runtime's own errors go (ErrorText), so that they are not taken for output
+  std::string cgroup;          // sub-cgroup of the container, relative; only with Features::exec_cgroup
   std::string console_socket;  // with a terminal: where the runtime sends its descriptor
   // Borrowed; -1: /dev/null. The runtime hands them to the process and waits for it.
   int standard_input = -1;
@@ -81,10 +82,10 @@ class Runtime {
 
   virtual base::Result<State> GetState(const std::string& id, const base::Context& context) = 0;  // kNotFound
 
-  // Starts the runtime's exec and does not wait for it. It ends with the exit code of the process; or, when there was none,
-  // with 255 or 1 and a message in log_file and on stderr. Processes of the runtime can be left behind in the container's
-  // pid namespace and then belong to whoever reaps orphans; until they are reaped that namespace, and so the container,
-  // does not end. A caller that is a subreaper must therefore reap what it did not start.
+  // Starts the runtime's exec and does not wait for it. It ends with the exit code of the process; or, when there was
+  // none, with 255 or 1 and a message in log_file and on stderr. Processes of the runtime can be left behind in the
+  // container's pid namespace and then belong to whoever reaps orphans; until they are reaped that namespace, and so
+  // the container, does not end. A caller that is a subreaper must therefore reap what it did not start.
   virtual base::Result<base::Child> Exec(const ExecOptions& options) = 0;
 
   // `resources`: ToJson(Resources).
@@ -96,10 +97,10 @@ class Runtime {
 class RuntimeBinary : public Runtime {
  public:
   struct Options {
-    std::string name;            // of the handler, for messages: "crun"
-    base::Path path;             // of the binary, absolute
-    base::Path root;             // where the runtime keeps its state, on tmpfs; it makes the folder itself
-    bool systemd_cgroup = false; // cgroups are made by systemd and cgroupsPath is "slice:prefix:name"
+    std::string name;             // of the handler, for messages: "crun"
+    base::Path path;              // of the binary, absolute
+    base::Path root;              // where the runtime keeps its state, on tmpfs; it makes the folder itself
+    bool systemd_cgroup = false;  // cgroups are made by systemd and cgroupsPath is "slice:prefix:name"
   };
   explicit RuntimeBinary(Options options);
 
@@ -116,7 +117,8 @@ class RuntimeBinary : public Runtime {
 
  private:
   std::vector<std::string> Command(std::vector<std::string> rest, const base::Path& log_file = {}) const;
-  base::Result<std::string> RunCommand(std::vector<std::string> rest, std::string input, const base::Context& context) const;
+  base::Result<std::string> RunCommand(std::vector<std::string> rest, std::string input,
+                                       const base::Context& context) const;
   bool Knows(const std::string& id) const;
   base::Error Explain(base::Error error, std::string_view verb, const std::string& id) const;
 
@@ -124,8 +126,9 @@ class RuntimeBinary : public Runtime {
   base::Guarded<std::shared_ptr<const Features>> features_;
 };
 
-// A runtime's message out of what it wrote to its log or to stderr: JSON lines ({"level":"error","msg":"..."}), logrus text
-// (level=error msg="...") or plain text. The last error counts; without one, the last line. Empty for an empty text.
+// A runtime's message out of what it wrote to its log or to stderr: JSON lines ({"level":"error","msg":"..."}), logrus
+// text (level=error msg="...") or plain text. The last error counts; without one, the last line. Empty for an empty
+// text.
 std::string ErrorText(std::string_view log);
 
 // Readers of what runtimes print; `what` names the source in errors.

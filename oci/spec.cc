@@ -208,7 +208,11 @@ std::string ToJson(const Spec& spec) {
   return berth::json::Dump(out);
 }
 
-std::string ToJson(const Process& process) { return berth::json::Dump(ProcessJson(process)); }
-std::string ToJson(const Resources& resources) { return berth::json::Dump(ResourcesJson(resources)); }
+std::string ToJson(const Process& process) {
+  return berth::json::Dump(ProcessJson(process));
+}
+std::string ToJson(const Resources& resources) {
+  return berth::json::Dump(ResourcesJson(resources));
+}
 
 }  // namespace berth::oci

@@ -1,5 +1,5 @@
-// The OCI runtime specification's config.json as data: the parts that a CRI runtime writes. Members that are empty or absent
-// are left out of the JSON. Names follow the specification, in our spelling.
+// The OCI runtime specification's config.json as data: the parts that a CRI runtime writes. Members that are empty or
+// absent are left out of the JSON. Names follow the specification, in our spelling.
 #pragma once
 
 #include <sys/types.h>

@@ -19,6 +19,9 @@ base::Status CheckNamespaces(const cri::NamespaceOption& options) {
   if (options.ipc() != cri::POD && options.ipc() != cri::NODE) {
     return Fail(Code::kInvalidArgument, "namespace_options.ipc: a pod has POD or NODE");
   }
+  if (options.pid() != cri::POD && options.pid() != cri::CONTAINER && options.pid() != cri::NODE && options.pid() != cri::TARGET) {
+    return Fail(Code::kInvalidArgument, "namespace_options.pid: a pod has POD, CONTAINER or NODE");
+  }
   if (options.pid() == cri::TARGET) return Fail(Code::kInvalidArgument, "namespace_options.pid: TARGET is for containers alone");
   if (!options.has_userns_options()) return {};
   const cri::UserNamespace& user = options.userns_options();

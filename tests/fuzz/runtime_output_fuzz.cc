@@ -10,6 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)berth::oci::ErrorText(text);
   (void)berth::oci::ParseState(text, "fuzz");
   const size_t line = text.find('\n');
-  if (line != std::string_view::npos) (void)berth::oci::ParseFeatures(text.substr(0, line), text.substr(line + 1), "fuzz");
+  if (line != std::string_view::npos)
+    (void)berth::oci::ParseFeatures(text.substr(0, line), text.substr(line + 1), "fuzz");
   return 0;
 }

@@ -21,13 +21,15 @@ class FakeRuntimeService : public cri::RuntimeService::Service {
     reply->set_runtime_api_version("v1");
     return grpc::Status::OK;
   }
-  grpc::Status ListPodSandbox(grpc::ServerContext*, const cri::ListPodSandboxRequest*, cri::ListPodSandboxResponse* reply) override {
+  grpc::Status ListPodSandbox(grpc::ServerContext*, const cri::ListPodSandboxRequest*,
+                              cri::ListPodSandboxResponse* reply) override {
     auto* pod = reply->add_items();
     pod->set_id("aa11");
     pod->mutable_metadata()->set_name("web");
     return grpc::Status::OK;
   }
-  grpc::Status ListContainers(grpc::ServerContext*, const cri::ListContainersRequest*, cri::ListContainersResponse* reply) override {
+  grpc::Status ListContainers(grpc::ServerContext*, const cri::ListContainersRequest*,
+                              cri::ListContainersResponse* reply) override {
     auto* container = reply->add_containers();
     container->set_id("cc11");
     container->set_pod_sandbox_id("aa11");
@@ -35,7 +37,8 @@ class FakeRuntimeService : public cri::RuntimeService::Service {
     container->set_state(cri::CONTAINER_RUNNING);
     return grpc::Status::OK;
   }
-  grpc::Status ExecSync(grpc::ServerContext*, const cri::ExecSyncRequest* request, cri::ExecSyncResponse* reply) override {
+  grpc::Status ExecSync(grpc::ServerContext*, const cri::ExecSyncRequest* request,
+                        cri::ExecSyncResponse* reply) override {
     exec = *request;
     reply->set_stdout("out\n");
     reply->set_exit_code(7);
@@ -117,7 +120,9 @@ TEST_F(CommandLineTest, ErrorOfTheDaemonIsShown) {
   EXPECT_EQ(errors_, "berth: exec in web: container cc11 is not running\n");
 }
 
-TEST_F(CommandLineTest, CallThatTheDaemonLacksIsOurFailure) { EXPECT_EQ(Run({"info"}), 125); }
+TEST_F(CommandLineTest, CallThatTheDaemonLacksIsOurFailure) {
+  EXPECT_EQ(Run({"info"}), 125);
+}
 
 TEST_F(CommandLineTest, VersionShowsBothSides) {
   EXPECT_EQ(Run({"version"}), 0);

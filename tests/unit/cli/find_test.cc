@@ -50,9 +50,13 @@ TEST(FindPod, UnknownAndEmptyNamesAreNotFound) {
   EXPECT_EQ(FindPod(Example(), "").error().code, base::Code::kNotFound);
 }
 
-TEST(FindContainer, NewestAttemptIsMeant) { EXPECT_EQ(FindContainer(Example(), "main")->id(), "cc33"); }
+TEST(FindContainer, NewestAttemptIsMeant) {
+  EXPECT_EQ(FindContainer(Example(), "main")->id(), "cc33");
+}
 
-TEST(FindContainer, PodWithOneContainerStandsForIt) { EXPECT_EQ(FindContainer(Example(), "db")->id(), "cc33"); }
+TEST(FindContainer, PodWithOneContainerStandsForIt) {
+  EXPECT_EQ(FindContainer(Example(), "db")->id(), "cc33");
+}
 
 TEST(FindContainer, PodWithoutContainerIsSaid) {
   EXPECT_EQ(FindContainer(Example(), "empty").error().message, "the pod \"empty\" has no container");

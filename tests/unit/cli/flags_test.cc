@@ -9,7 +9,8 @@ namespace {
 std::string Port(std::string_view text) {
   const auto port = ParsePort(text);
   if (!port) return port.error().message;
-  return base::Cat(port->host_ip(), "|", port->host_port(), "|", port->container_port(), "|", cri::Protocol_Name(port->protocol()));
+  return base::Cat(port->host_ip(), "|", port->host_port(), "|", port->container_port(), "|",
+                   cri::Protocol_Name(port->protocol()));
 }
 
 TEST(ParsePort, TakesTheUsualForms) {
@@ -41,7 +42,8 @@ TEST(ParseMount, TakesPathsAndMode) {
 }
 
 TEST(ParseMount, RefusesEverythingElse) {
-  for (const char* text : {"", "/a", "/a:", "a:/b", "/a:b", "/a:/b:x", "/a:/b:ro:rw"}) EXPECT_FALSE(ParseMount(text)) << text;
+  for (const char* text : {"", "/a", "/a:", "a:/b", "/a:b", "/a:/b:x", "/a:/b:ro:rw"})
+    EXPECT_FALSE(ParseMount(text)) << text;
 }
 
 TEST(ParseEnvironment, KeepsWhatFollowsTheFirstEqualsSign) {
@@ -59,7 +61,9 @@ TEST(ParseEnvironment, NameAloneTakesOurOwnValue) {
   EXPECT_FALSE(ParseEnvironment("BERTH_TEST_VARIABLE"));
 }
 
-TEST(ParseEnvironment, NeedsAName) { EXPECT_FALSE(ParseEnvironment("=value")); }
+TEST(ParseEnvironment, NeedsAName) {
+  EXPECT_FALSE(ParseEnvironment("=value"));
+}
 
 }  // namespace
 }  // namespace berth::cli

@@ -29,7 +29,8 @@ TEST(LogRecord, FirstOfSeveralTagsCounts) {
 }
 
 TEST(LogRecord, AnythingElseIsNone) {
-  for (const char* line : {"", " ", "t", "t stdout", "t stdout F", "t other F x", "t stdout Q x", " stdout F x", "{\"log\":\"x\"}"})
+  for (const char* line :
+       {"", " ", "t", "t stdout", "t stdout F", "t other F x", "t stdout Q x", " stdout F x", "{\"log\":\"x\"}"})
     EXPECT_FALSE(ParseLogRecord(line)) << line;
 }
 
@@ -81,7 +82,11 @@ class LogFollowerTest : public testing::Test {
   void StartFollowing() {
     thread_ = std::thread([this] {
       const auto followed = FollowLog(
-          path_, [this] { ++asked_; return base::Result<bool>(ended_.load()); },
+          path_,
+          [this] {
+            ++asked_;
+            return base::Result<bool>(ended_.load());
+          },
           [this](const LogRecord& record) {
             std::lock_guard lock(mutex_);
             seen_.emplace_back(record.content);
@@ -216,7 +221,8 @@ TEST_F(LogFollowerTest, CancellationEndsIt) {
 }
 
 TEST_F(LogFollowerTest, MissingFolderIsAnError) {
-  EXPECT_FALSE(FollowLog(folder_ / "gone" / "0.log", [] { return base::Result<bool>(false); }, [](const LogRecord&) {}, {}));
+  EXPECT_FALSE(FollowLog(
+      folder_ / "gone" / "0.log", [] { return base::Result<bool>(false); }, [](const LogRecord&) {}, {}));
 }
 
 }  // namespace

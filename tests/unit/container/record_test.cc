@@ -86,12 +86,6 @@ TEST(ContainerRecord, NewContainerSurvivesTheDisk) {
   EXPECT_EQ(decoded->stop_signal, 15);
 }
 
-TEST(ContainerRecord, LogPathThatIsNotUtf8SurvivesTheDisk) {
-  const auto decoded = Decode(Encode(Sample()));
-  ASSERT_TRUE(decoded);
-  EXPECT_EQ(decoded->log_path, Sample().log_path);
-}
-
 TEST(ContainerRecord, CutOrFlippedTextIsAnErrorNotACrash) {
   const std::string good = Encode(Sample());
   for (size_t length = 0; length < good.size(); ++length) EXPECT_FALSE(Decode(std::string_view(good).substr(0, length)));

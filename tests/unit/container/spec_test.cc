@@ -110,7 +110,7 @@ TEST_F(SpecTest, NamespacesArePodsOwnNewOrTheHosts) {
   Security(config_).set_privileged(false);
   options_.resources.cgroup_v2 = false;
   EXPECT_EQ(Namespaces(), pods);
-  pod_.net_namespace = pod_.uts_namespace = pod_.ipc_namespace = {};
+  pod_.net_namespace = pod_.uts_namespace = pod_.ipc_namespace = base::Path();
   EXPECT_EQ(Namespaces(), Words{"mount"});
 }
 

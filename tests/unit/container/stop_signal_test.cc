@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cri-proto/api.pb.h"
+#include "cri-proto/cri.h"
 
 namespace berth::container {
 namespace {
@@ -49,7 +50,9 @@ TEST(StopSignal, EveryNameOfTheApiMeansWhatItSays) {
   for (int i = 0; i < names->value_count(); ++i) {
     const auto* value = names->value(i);
     if (value->number() == 0) continue;
-    std::string name(value->name());  // "SIGRTMINPLUS3"
+    std::string name(value->name());  // "SIGNAL_SIGRTMINPLUS3"
+    ASSERT_TRUE(name.starts_with("SIGNAL_")) << name;
+    name.erase(0, std::string_view("SIGNAL_").size());
     for (const auto& [from, to] : {std::pair("PLUS", "+"), std::pair("MINUS", "-")}) {
       if (const size_t at = name.find(from); at != std::string::npos) name.replace(at, std::string_view(from).size(), to);
     }

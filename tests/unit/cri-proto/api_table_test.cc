@@ -74,9 +74,10 @@ std::set<std::string> GeneratedFacts() {
     facts.insert(Cat("service ", Local(service.full_name())));
     for (int j = 0; j < service.method_count(); ++j) {
       const auto& method = *service.method(j);
-      facts.insert(Cat("rpc ", Local(service.full_name()), " ", method.name(), " ", Local(method.input_type()->full_name()),
-                       " ", Local(method.output_type()->full_name()), " ", method.client_streaming() ? "true" : "false",
-                       " ", method.server_streaming() ? "true" : "false"));
+      facts.insert(Cat("rpc ", Local(service.full_name()), " ", method.name(), " ",
+                       Local(method.input_type()->full_name()), " ", Local(method.output_type()->full_name()), " ",
+                       method.client_streaming() ? "true" : "false", " ",
+                       method.server_streaming() ? "true" : "false"));
     }
   }
   for (int i = 0; i < file.enum_type_count(); ++i) AddEnum(*file.enum_type(i), facts);

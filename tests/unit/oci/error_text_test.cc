@@ -6,13 +6,16 @@ namespace berth::oci {
 namespace {
 
 TEST(ErrorText, TakesTheMessageOfAJsonLine) {
-  EXPECT_EQ(ErrorText(R"({"msg":"executable file `/bin/nope` not found in $PATH","level":"error","time":"2026-11-24T07:51:21Z"})"
-                      "\n"),
-            "executable file `/bin/nope` not found in $PATH");
+  EXPECT_EQ(
+      ErrorText(
+          R"({"msg":"executable file `/bin/nope` not found in $PATH","level":"error","time":"2026-11-24T07:51:21Z"})"
+          "\n"),
+      "executable file `/bin/nope` not found in $PATH");
 }
 
 TEST(ErrorText, TakesTheMessageOfALogrusLine) {
-  EXPECT_EQ(ErrorText(R"(time="2026-11-24T07:51:24Z" level=error msg="exec: \"/bin/nope\": no such file")"), "exec: \"/bin/nope\": no such file");
+  EXPECT_EQ(ErrorText(R"(time="2026-11-24T07:51:24Z" level=error msg="exec: \"/bin/nope\": no such file")"),
+            "exec: \"/bin/nope\": no such file");
   EXPECT_EQ(ErrorText("time=now level=error msg=failed extra=1"), "failed");
 }
 
@@ -39,7 +42,9 @@ TEST(ErrorText, BrokenLinesAreTakenAsTheyAre) {
   EXPECT_EQ(ErrorText("level=error msg=\"torn \\"), "torn \\");
 }
 
-TEST(ErrorText, IsCutToALengthThatFitsIntoAnEvent) { EXPECT_EQ(ErrorText(std::string(100'000, 'x')).size(), 4096u); }
+TEST(ErrorText, IsCutToALengthThatFitsIntoAnEvent) {
+  EXPECT_EQ(ErrorText(std::string(100'000, 'x')).size(), 4096u);
+}
 
 }  // namespace
 }  // namespace berth::oci

@@ -18,11 +18,10 @@ class FakeRuntimeTest : public testing::Test {
     folder_ = pattern;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
   }
-  void TearDown() override {
-    (void)base::RemoveTree(folder_);
-  }
+  void TearDown() override { (void)base::RemoveTree(folder_); }
   void Create(FakeRuntime& runtime, const std::string& id) {
-    const auto arguments = runtime.CreateArguments({.id = id, .bundle = folder_, .pid_file = folder_ / "pid", .log_file = folder_ / "log"});
+    const auto arguments = runtime.CreateArguments(
+        {.id = id, .bundle = folder_, .pid_file = folder_ / "pid", .log_file = folder_ / "log"});
     base::RunOptions run;
     run.spawn = {.program = arguments[0], .arguments = arguments, .environment = runtime.Environment()};
     run.drain = std::chrono::milliseconds(0);

@@ -27,7 +27,8 @@ TEST(Features, CrunBefore14LacksRecursiveReadOnly) {
 
 TEST(Features, RuntimeThatTellsOnlyItsMountOptionsHasNoIdmappedMounts) {
   const Features features =
-      Parse("runc version 1.1.5+ds1\n", R"({"ociVersionMin":"1.0.0","ociVersionMax":"1.0.2-dev","mountOptions":["ro","rro"],"linux":{}})");
+      Parse("runc version 1.1.5+ds1\n",
+            R"({"ociVersionMin":"1.0.0","ociVersionMax":"1.0.2-dev","mountOptions":["ro","rro"],"linux":{}})");
   EXPECT_EQ(features.version, "runc 1.1.5+ds1");
   EXPECT_EQ(features.oci_version, "1.0.2");
   EXPECT_TRUE(features.recursive_read_only);
@@ -69,7 +70,9 @@ TEST(State, IsParsed) {
   EXPECT_EQ(state->bundle, "/b");
 }
 
-TEST(State, UnknownStatusIsAnError) { EXPECT_FALSE(ParseState(R"({"pid":1,"status":"dreaming"})", "test")); }
+TEST(State, UnknownStatusIsAnError) {
+  EXPECT_FALSE(ParseState(R"({"pid":1,"status":"dreaming"})", "test"));
+}
 
 TEST(State, ImpossiblePidIsAnError) {
   EXPECT_FALSE(ParseState(R"({"pid":-1,"status":"running"})", "test"));

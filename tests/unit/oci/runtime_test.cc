@@ -28,7 +28,8 @@ base::Path FindProgram(const std::string& name) {
 // Once for the whole process, whose children inherit it.
 bool HideUnifiedCgroup() {
   if (!base::Exists("/sys/fs/cgroup/unified")) return true;
-  static const bool done = unshare(CLONE_NEWNS) == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+  static const bool done = unshare(CLONE_NEWNS) == 0 &&
+                           mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                            mount("tmpfs", "/sys/fs/cgroup/unified", "tmpfs", 0, nullptr) == 0;
   return done;
 }
@@ -186,9 +187,10 @@ TEST_P(RuntimeTest, EveryPartOfASpecIsAccepted) {
   spec.resources.pids_limit = 100;
   spec.masked_paths = {"/proc/kcore"};
   spec.readonly_paths = {"/proc/sys"};
-  spec.seccomp = Seccomp{.default_action = "SCMP_ACT_ALLOW",
-                         .architectures = {"SCMP_ARCH_X86_64"},
-                         .syscalls = {{.names = {"mount", "a_call_of_tomorrow"}, .action = "SCMP_ACT_ERRNO", .errno_ret = 1}}};
+  spec.seccomp =
+      Seccomp{.default_action = "SCMP_ACT_ALLOW",
+              .architectures = {"SCMP_ARCH_X86_64"},
+              .syscalls = {{.names = {"mount", "a_call_of_tomorrow"}, .action = "SCMP_ACT_ERRNO", .errno_ret = 1}}};
   ASSERT_EQ(Create(spec), 0) << base::ReadFile(log()).value_or("");
   EXPECT_TRUE(runtime_->Start(id_, context_));
   EXPECT_EQ(Reap(pid_), 0);
@@ -216,7 +218,9 @@ TEST_P(RuntimeTest, SecondStartIsAnError) {
   EXPECT_EQ(again.error().code, base::Code::kInternal);
 }
 
-TEST_P(RuntimeTest, KillOfUnknownContainerSucceeds) { EXPECT_TRUE(runtime_->Kill(id_, SIGTERM, false, context_)); }
+TEST_P(RuntimeTest, KillOfUnknownContainerSucceeds) {
+  EXPECT_TRUE(runtime_->Kill(id_, SIGTERM, false, context_));
+}
 
 TEST_P(RuntimeTest, KillOfStoppedContainerSucceeds) {
   CreateAndStart();
@@ -309,10 +313,11 @@ TEST(RuntimeBinary, MissingProgramIsAnErrorThatNamesTheRuntime) {
 
 TEST(RuntimeBinary, SystemdCgroupsAndConsoleAreAskedFor) {
   RuntimeBinary runtime({.name = "crun", .path = "/usr/bin/crun", .root = "/r", .systemd_cgroup = true});
-  EXPECT_EQ(runtime.CreateArguments({.id = "x", .bundle = "/b", .pid_file = "/p", .log_file = "/l", .console_socket = "/c"}),
-            (std::vector<std::string>{"/usr/bin/crun", "--root", "/r", "--log-format", "json", "--log", "/l",
-                                      "--systemd-cgroup", "create", "--bundle", "/b", "--pid-file", "/p",
-                                      "--console-socket", "/c", "x"}));
+  EXPECT_EQ(
+      runtime.CreateArguments({.id = "x", .bundle = "/b", .pid_file = "/p", .log_file = "/l", .console_socket = "/c"}),
+      (std::vector<std::string>{"/usr/bin/crun", "--root", "/r", "--log-format", "json", "--log", "/l",
+                                "--systemd-cgroup", "create", "--bundle", "/b", "--pid-file", "/p", "--console-socket",
+                                "/c", "x"}));
 }
 
 }  // namespace

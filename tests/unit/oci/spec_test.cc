@@ -66,7 +66,9 @@ TEST(SpecJson, EnvironmentThatIsNotUtf8DoesNotBreakTheDocument) {
   EXPECT_TRUE(json::accept(ToJson(Process{.env = {"A=\xff"}})));
 }
 
-TEST(SpecJson, ResourcesLeaveOutWhatIsNotSet) { EXPECT_EQ(ToJson(Resources{}), "{}"); }
+TEST(SpecJson, ResourcesLeaveOutWhatIsNotSet) {
+  EXPECT_EQ(ToJson(Resources{}), "{}");
+}
 
 TEST(SpecJson, ResourcesAreWrittenWhole) {
   const Resources resources{
