@@ -139,7 +139,7 @@ base::Status ReadArchitectures(const json& profile, const SeccompHost& host, oci
   const std::string_view own = FindArchitecture(host.architecture).seccomp_name;
   for (const json& entry : *map) {
     ASSIGN_OR_RETURN(const std::string name, berth::json::String(entry, "architecture", "seccomp profile"));
-    if (name != own) continue;
+    if (name != own || own.empty()) continue;
     ASSIGN_OR_RETURN(const auto others, berth::json::Strings(entry, "subArchitectures", "seccomp profile"));
     out.architectures.push_back(name);
     out.architectures.insert(out.architectures.end(), others.begin(), others.end());
