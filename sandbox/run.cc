@@ -92,7 +92,8 @@ base::Status Sandboxes::Build(Making& making, const base::Context& context, stat
   RETURN_IF_ERROR(Attach(making, context, stage));
 
   stage.Enter("publish");
-  RETURN_IF_ERROR(base::WriteFile(Files(sandbox.id) / "hosts", *HostsFile(sandbox.hostname, sandbox.ips), 0644));
+  ASSIGN_OR_RETURN(const std::string hosts, HostsFile(sandbox.hostname, sandbox.ips));
+  RETURN_IF_ERROR(base::WriteFile(Files(sandbox.id) / "hosts", hosts, 0644));
   ledgers_.With([&](auto& all) { all[sandbox.id] = making.ledger; });
   RETURN_IF_ERROR(making.ledger->Own());
   const auto publish = [&](const Sandbox&) -> base::Result<Sandbox> {

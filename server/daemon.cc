@@ -7,6 +7,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <thread>
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -45,6 +46,12 @@ base::Result<base::UniqueFd> LockStateRoot(const base::Path& root) {
   if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno == EWOULDBLOCK) return Fail(Code::kFailedPrecondition, "another berthd works on ", root.native());
   return base::FailErrno(errno, "lock ", (root / "lock").native());
+}
+
+base::Path WithoutLinks(const base::Path& path) {
+  std::error_code error;
+  base::Path real = std::filesystem::canonical(path, error);
+  return error ? path : real;
 }
 
 image::RegistryOptions RegistryOptionsOf(const config::Config::Image& config) {
@@ -178,6 +185,7 @@ base::Status Daemon::Parts::Make() {
   container_parts.spec.own_capabilities = capabilities.bounding;
   container_parts.spec.clamp_oom_score_adj = config.container.clamp_oom_score_adj;
   container_parts.spec.resources = ResourceOptionsOf(*cgroups, config.container.pids_limit);
+  container_parts.spec.mounts.own_roots = {WithoutLinks(config.state_root), WithoutLinks(config.run_root)};
   container_parts.log_line_limit = static_cast<uint32_t>(config.container.log_line_limit.bytes);
   container_parts.drain = config.container.drain_timeout;
   container_parts.exec_drain = config.container.exec_drain_timeout;
