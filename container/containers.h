@@ -55,6 +55,7 @@ struct Parts {
   const state::Undoers* undoers = nullptr;
   const Runtimes* runtimes = nullptr;
   base::Executor* work = nullptr;     // bodies of operations
+  base::Executor* disk = nullptr;     // what those wait for: records and exits
   base::Executor* stops = nullptr;    // one thread for each container that is being stopped
   base::Executor* removal = nullptr;  // deleting trees
   boost::asio::io_context* loop = nullptr;

@@ -1,5 +1,6 @@
 // CreateContainer: image -> writable layer -> config.json -> monitor -> the OCI runtime's create.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 
 #include "base/beside.h"
@@ -29,6 +30,7 @@ struct Containers::Creation {
   image::ImagePtr image{};
   User user{};
   oci::Spec spec{};
+  base::UniqueFd target{};  // the process whose pid namespace is joined (mode TARGET)
   base::Path target_namespace{};
   base::Child monitor{};
 };
@@ -129,6 +131,7 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
     if (target->sandbox_id != creation.pod.id || target->state != State::kRunning) {
       return Fail(Code::kInvalidArgument, "namespace_options.target_id: container ", target->id, " is not running in this pod");
     }
+    ASSIGN_OR_RETURN(creation.target, base::OpenProcess(target->process.pid, target->process.start_time), "namespace_options.target_id");
     creation.target_namespace = base::Cat("/proc/", target->process.pid, "/ns/pid");
   }
 
@@ -139,12 +142,17 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
 
   // The record's fsync costs milliseconds on a disk: it runs beside the runtime's create.
   stage.Enter("record and runtime create");
-  base::Beside record(*parts_.work, [this, copy = container] { return store_.Insert(copy.id, copy, base::Durability::kDurable); });
+  base::Beside record(*parts_.disk, [this, copy = container] { return store_.Insert(copy.id, copy, base::Durability::kDurable); });
   base::Status launched = Launch(creation, context);
   base::Status recorded = record.Join();
   RETURN_IF_ERROR(std::move(launched));
   RETURN_IF_ERROR(std::move(recorded));
 
+  // While the target lives its pid is its own: the namespace joined through /proc was the right one.
+  pollfd target{creation.target.get(), POLLIN, 0};
+  if (creation.target && poll(&target, 1, 0) != 0) {
+    return Fail(Code::kFailedPrecondition, "namespace_options.target_id: container ", namespaces.target_id(), " ended meanwhile");
+  }
   stage.Enter("publish");
   live_.With([&](auto& all) { all[container.id] = creation.live; });
   ASSIGN_OR_RETURN(base::UniqueFd watched, base::OpenProcess(container.process.pid, container.process.start_time));

@@ -54,14 +54,21 @@ struct Watched : std::enable_shared_from_this<Watched> {
   Watched(asio::io_context& loop, WatchRequest&& given, ExitWatch::OnExit given_on_exit)
       : request(std::move(given)),
         on_exit(std::move(given_on_exit)),
-        monitor(loop, request.monitor.Release()),
-        process(loop, request.process.Release()),
+        monitor(loop),
+        process(loop),
         timer(loop) {}
 
   void Start() {
+    boost::system::error_code failed;
+    if (const int fd = request.monitor.Release(); fd >= 0) monitor.assign(fd, failed);
+    // Without an eye on the monitor nothing would ever tell of the end: that is a monitor lost.
+    if (failed || !monitor.is_open()) return Finish(std::nullopt, /*monitor_ended=*/true);
+    if (const int fd = request.process.Release(); fd >= 0) process.assign(fd, failed);
     monitor.async_wait(stream_descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
       if (!error) self->MonitorEnded();
     });
+    // Ended before anybody looked: only its monitor is waited for, and not for ever.
+    if (failed || !process.is_open()) return ProcessEnded();
     process.async_wait(stream_descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
       if (!error) self->ProcessEnded();
     });

@@ -16,8 +16,8 @@ namespace berth::container {
 
 struct WatchRequest {
   std::string id;
-  base::UniqueFd monitor;  // pidfds
-  base::UniqueFd process;
+  base::UniqueFd monitor;  // pidfd
+  base::UniqueFd process;  // pidfd; -1 when it has ended already
   base::Path exit_file;
   base::Path socket;       // the monitor's, asked only when it lives on without having written its record
 };

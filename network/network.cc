@@ -83,13 +83,22 @@ ListRun Network::RunOf(const ConfigList& list, const Observer& observer) const {
   return {.runner = *options_.runner, .list = list, .plugin_timeout = options_.plugin_timeout, .observer = observer};
 }
 
+base::Status Network::FindPlugins(const ConfigList& list) const {
+  for (const PluginConfig& plugin : list.plugins) RETURN_IF_ERROR(options_.runner->Find(plugin.type));
+  return {};
+}
+
 base::Result<Attachment> Network::Add(const AttachRequest& request, const base::Context& context, const Observer& observer) {
   if (!IsSandboxId(request.sandbox_id)) return Fail(Code::kInvalidArgument, "not a sandbox id: ", request.sandbox_id);
   const auto loaded = config();
   if (!loaded->list) return tl::make_unexpected(NotConfigured(*loaded));
   const ConfigList& list = *loaded->list;
   // A missing binary is found before anything is done that the same missing binary could not undo.
-  for (const PluginConfig& plugin : list.plugins) RETURN_IF_ERROR(options_.runner->Find(plugin.type), "network ", list.name);
+  if (const auto there = FindPlugins(list); !there) {
+    base::Error error = base::Wrap(there.error(), "network ", list.name);
+    error.code = Code::kUnavailable;  // to the kubelet "not found" is about the sandbox
+    return tl::make_unexpected(std::move(error));
+  }
   if (cache_.Has(request.sandbox_id, list.name)) {
     return Fail(Code::kAlreadyExists, "network ", list.name, ": sandbox ", request.sandbox_id, " is attached");
   }
@@ -130,7 +139,8 @@ base::Status Network::Del(const AttachRequest& request, const base::Context& con
   const auto loaded = config();
   ASSIGN_OR_RETURN(const auto found, cache_.Find(request.sandbox_id, loaded->list ? loaded->list->name : ""), "CNI cache");
   if (found.empty()) {
-    if (!loaded->list) return {};
+    // Without a cached intent, and with plugins that Add refuses to begin with, nothing was ever done.
+    if (!loaded->list || !FindPlugins(*loaded->list)) return {};
     ListRun run = RunOf(*loaded->list, observer);
     run.sandbox_id = request.sandbox_id;
     if (IsNamespace(request.netns)) run.netns = request.netns;

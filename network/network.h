@@ -44,8 +44,8 @@ class Network {
 
   // Runs ADD of the whole list. When that fails, or when the answer holds no address, runs DEL of the whole list with
   // time of its own, even if `context` has ended; what DEL could not undo is in Error::clean_up, and Del must be called
-  // again. kUnavailable when there is no usable configuration (the text is that of Status), kNotFound when a
-  // plugin's binary is missing, kAlreadyExists when the sandbox is attached. Costs the plugins, two small files, no flush unless asked for.
+  // again. kUnavailable when there is no usable configuration (the text is that of Status) or a plugin's binary is missing,
+  // kAlreadyExists when the sandbox is attached. Costs the plugins, two small files, no flush unless asked for.
   base::Result<Attachment> Add(const AttachRequest& request, const base::Context& context, const Observer& observer = {});
 
   // Runs DEL with the configuration, arguments and result that ADD had; without those with today's configuration and
@@ -87,6 +87,7 @@ class Network {
   using Versions = std::map<std::string, std::vector<std::string>>;  // that a binary supports, by its identity
 
   explicit Network(Options options);
+  base::Status FindPlugins(const ConfigList& list) const;  // all binaries are there
   ListRun RunOf(const ConfigList& list, const Observer& observer) const;
   base::Status Undo(const ListRun& run, const CachedAttachment& attachment) const;
   base::Status DelCached(const CachedAttachment& attachment, const base::Path& netns, const base::Context& context,

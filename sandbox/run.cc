@@ -169,7 +169,13 @@ base::Status Sandboxes::StartPause(Making& making) {
   RETURN_IF_ERROR(parts_.cgroups->Create(group));
   ASSIGN_OR_RETURN(Pause pause, LaunchPause(parts_.pause, group, *parts_.cgroups));
   sandbox.pause = pause.process;
-  sandbox.pid_namespace = base::Cat("/proc/", pause.process.pid, "/ns/pid");
+  // Pinned like the others: a path through /proc could lead to another process once this one has ended.
+  const base::Path pinned = RunFolder(sandbox.id) / "ns" / "pid";
+  RETURN_IF_ERROR(making.ledger->Intend({.kind = "namespace", .target = pinned.native()}));
+  RETURN_IF_ERROR(base::WriteFile(pinned, ""));
+  RETURN_IF_ERROR(kernel::BindMount(base::Cat("/proc/", pause.process.pid, "/ns/pid"), pinned));
+  ASSIGN_OR_RETURN(const base::UniqueFd still, base::OpenProcess(pause.process.pid, pause.process.start_time));
+  sandbox.pid_namespace = pinned;
   making.pause = std::move(pause.pidfd);
   return {};
 }
@@ -180,7 +186,7 @@ base::Status Sandboxes::Attach(Making& making, const base::Context& context, sta
   const auto request = AttachRequestOf(sandbox);
   if (attach) RETURN_IF_ERROR(making.ledger->Intend(CniEntry(request)));
   // The one fsync of RunPodSandbox runs beside the plugins.
-  base::Beside record(*parts_.work, [this, ledger = making.ledger, copy = sandbox, attach]() -> base::Status {
+  base::Beside record(*parts_.disk, [this, ledger = making.ledger, copy = sandbox, attach]() -> base::Status {
     if (attach) RETURN_IF_ERROR(ledger->Sync());
     return store_.Insert(copy.id, copy, base::Durability::kDurable);
   });

@@ -43,6 +43,7 @@ struct Parts {
   state::LeftoverQueue* leftovers = nullptr;
   const state::Undoers* undoers = nullptr;
   base::Executor* work = nullptr;  // bodies of operations
+  base::Executor* disk = nullptr;  // what those wait for: records
   boost::asio::io_context* loop = nullptr;
 };
 

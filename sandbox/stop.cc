@@ -16,7 +16,7 @@ state::Undoers SandboxUndoers(network::Network& network) {
       {"namespace", [](const state::Entry& entry, const base::Context&) { return kernel::UnpinNamespace(entry.target); }},
       {"cni",
        [&network](const state::Entry& entry, const base::Context& context) {
-         return network.Del(RequestOf(entry), context, [](std::string_view, std::chrono::nanoseconds) {});
+         return network.Del(RequestOf(entry), context);
        }},
   };
 }
@@ -59,6 +59,9 @@ base::Status Sandboxes::Stop(const std::string& id, const base::Context& context
 }
 
 base::Status Sandboxes::Remove(const std::string& id, const base::Context& context) {
+  // Operations of their own, waited for here and not inside one: others may be stopping or removing the same.
+  RETURN_IF_ERROR(Stop(id, context));
+  if (const auto sandbox = Find(id)) RETURN_IF_ERROR(parts_.containers->RemoveAll((*sandbox)->id, context));
   auto removed = RunOperation("remove", id, &Sandboxes::RemoveBody, context);
   if (!removed) return tl::make_unexpected(std::move(removed).error());
   return {};
@@ -90,9 +93,6 @@ base::Result<std::string> Sandboxes::StopBody(const std::string& id, const base:
 }
 
 base::Result<std::string> Sandboxes::RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage) {
-  RETURN_IF_ERROR(StopBody(id, context, stage));
-  stage.Enter("remove containers");
-  RETURN_IF_ERROR(parts_.containers->RemoveAll(id, context));
   stage.Enter("undo");
   if (const LedgerPtr ledger = FindLedger(id)) {
     const state::UndoReport report = ledger->Undo(*parts_.undoers, context);

@@ -198,6 +198,7 @@ base::Status Daemon::Parts::Make() {
   container_parts.undoers = &undoers;
   container_parts.runtimes = &runtimes;
   container_parts.work = &executors->work;
+  container_parts.disk = &executors->disk;
   container_parts.stops = &executors->stops;
   container_parts.removal = &executors->removal;
   container_parts.loop = &loop;
@@ -220,6 +221,7 @@ base::Status Daemon::Parts::Make() {
                                                                   .leftovers = leftovers.get(),
                                                                   .undoers = &undoers,
                                                                   .work = &executors->work,
+                                                                  .disk = &executors->disk,
                                                                   .loop = &loop});
   constexpr int kSysResource = 24;
   services = std::make_unique<Services>(Services{.config = config,

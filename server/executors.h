@@ -11,6 +11,7 @@ struct Executors {
   explicit Executors(const config::Config::Limits& limits)
       : removal({.name = "removal", .threads = Count(limits.removal_threads)}),
         stops({.name = "stop", .threads = Count(limits.stop_threads)}),
+        disk({.name = "disk", .threads = 16}),
         work({.name = "work", .threads = Count(limits.operation_threads)}),
         query({.name = "query", .threads = 8}),
         exec({.name = "exec", .threads = Count(limits.exec_threads)}),
@@ -20,6 +21,7 @@ struct Executors {
 
   base::Executor removal;    // deleting trees and images
   base::Executor stops;      // one thread for each container that is being stopped
+  base::Executor disk;       // records beside slow steps, and exits: what bodies of operations wait for
   base::Executor work;       // bodies of operations
   base::Executor query;      // calls that read but may wait
   base::Executor exec;       // ExecSync

@@ -29,6 +29,12 @@ nlohmann::json VerboseInfo(const Services& services) {
                       {"defaultRuntime", services.default_runtime},
                       {"cgroupDriver", services.systemd_cgroup ? "systemd" : "cgroupfs"},
                       {"problems", services.problems()}};
+  const auto network = services.network.config();
+  info["network"] = {{"file", network->file.native()}, {"plugins", nlohmann::json::array()}};
+  if (network->list) {
+    info["network"]["name"] = network->list->name;
+    for (const auto& plugin : network->list->plugins) info["network"]["plugins"].push_back(plugin.type);
+  }
   if (services.clamped) info["oomScoreAdj"] = "clamped: the daemon lacks CAP_SYS_RESOURCE";
   return info;
 }

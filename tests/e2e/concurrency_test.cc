@@ -53,6 +53,32 @@ TEST_P(Concurrency, EightCallersRunWholeLifeCycles) {
   EXPECT_THAT(cri().Pods()->items(), IsEmpty());
 }
 
+class ConcurrencyOnOneThread : public Concurrency {
+ protected:
+  Daemon::Options DaemonOptions() override {
+    Daemon::Options options = Concurrency::DaemonOptions();
+    options.settings["limits.operation_threads"] = "1";
+    return options;
+  }
+};
+ON_EVERY_RUNTIME(ConcurrencyOnOneThread);
+
+// What an operation waits for (records, exits, other operations) must not need the thread that waits.
+TEST_P(ConcurrencyOnOneThread, OperationsDoNotWaitForThemselves) {
+  std::vector<v1::PodSandboxConfig> pods{Pod(), Pod(), Pod(), Pod()};
+  InParallel(4, [&](int i) {
+    const auto& config = pods[static_cast<size_t>(i)];
+    std::string pod = RunPod(config);
+    auto created = cri().Create(pod, Container(Sh("sleep 1000")), config);
+    EXPECT_CALL_OK(created);
+    auto started = cri().Start(created->container_id());
+    EXPECT_CALL_OK(started);
+    auto removed = cri().RemovePod(pod);
+    EXPECT_CALL_OK(removed);
+  });
+  EXPECT_THAT(cri().Pods()->items(), IsEmpty());
+}
+
 TEST_P(Concurrency, EightCallersAskingForTheSamePodGetOne) {
   auto config = Pod();
   std::vector<std::string> ids(8);

@@ -68,7 +68,7 @@ class OnNode : public testing::Test {
   void Restart(bool kill = true);
   void StartAgain();
   // Nothing of images counts as left behind in tests that pull.
-  void ExpectImagesToChange() { images_change_ = true; }
+  void ExpectImagesToChange();
   // The pods are removed and what is left compared at once, in the middle of a test.
   void ExpectNothingLeft();
 

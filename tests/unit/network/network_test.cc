@@ -96,7 +96,7 @@ TEST_F(NetworkTest, MissingBinaryFailsAddBeforeAnythingIsDone) {
   calls_->missing = {"second"};
   const auto attachment = Net().Add(Pod(), {});
   ASSERT_FALSE(attachment);
-  EXPECT_EQ(attachment.error().code, Code::kNotFound);
+  EXPECT_EQ(attachment.error().code, Code::kUnavailable);
   EXPECT_THAT(calls_->Commands(), IsEmpty());
   EXPECT_FALSE(base::Exists(CacheFile()));
 }
