@@ -20,14 +20,15 @@ const std::map<std::string, Folders>& Allowed() {
       {"kernel", {"base"}},
       {"state", {"base", "json"}},
       {"config", {"base"}},
+      {"spdy", {"base"}},
       {"oci", {"base", "json"}},
       {"conmon", {"base"}},
       {"image", {"kernel", "state", "json"}},
       {"network", {"kernel", "state", "json"}},
       {"container", {"image", "oci", "conmon", "kernel", "state", "cri-proto", "json"}},
       {"sandbox", {"container", "network"}},
-      {"server", {"sandbox", "config"}},
-      {"cli", {"cri-proto", "base", "json"}},
+      {"server", {"sandbox", "config", "spdy"}},
+      {"cli", {"cri-proto", "base", "json", "spdy"}},
   };
   return kAllowed;
 }

@@ -1,0 +1,48 @@
+// What a SPDY connection lies on: a byte stream both ways. One read and one write at a time; completions come on the
+// executor, never from inside the call.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
+
+#include "spdy/socket.h"
+
+namespace berth::spdy {
+
+class Transport {
+ public:
+  using Handler = std::function<void(const boost::system::error_code&, size_t)>;
+  virtual ~Transport() = default;
+
+  virtual boost::asio::any_io_executor Executor() = 0;
+  virtual void AsyncReadSome(std::span<char> into, Handler handler) = 0;
+  virtual void AsyncWrite(const std::vector<boost::asio::const_buffer>& buffers, Handler handler) = 0;  // all of it
+  virtual void AsyncShutdownSend(std::function<void()> done) = 0;
+  virtual void Close() = 0;  // at once; operations under way end with errors
+};
+
+class SocketTransport : public Transport {
+ public:
+  explicit SocketTransport(Socket socket) : socket_(std::move(socket)) {}
+
+  boost::asio::any_io_executor Executor() override { return socket_.get_executor(); }
+  void AsyncReadSome(std::span<char> into, Handler handler) override {
+    socket_.async_read_some(boost::asio::buffer(into.data(), into.size()), std::move(handler));
+  }
+  void AsyncWrite(const std::vector<boost::asio::const_buffer>& buffers, Handler handler) override {
+    boost::asio::async_write(socket_, buffers, std::move(handler));
+  }
+  void AsyncShutdownSend(std::function<void()> done) override { socket_.AsyncShutdownSend(std::move(done)); }
+  void Close() override { socket_.Close(); }
+
+ private:
+  Socket socket_;
+};
+
+}  // namespace berth::spdy
