@@ -279,15 +279,20 @@ namespace {
 
 constexpr size_t kMaxTree = 10'000;
 
-// Descriptors, not numbers: a pid can be used anew between looking and killing.
+// Descriptors, not numbers: a pid can be used anew between looking and killing. Any thread can have children of its own.
 void AddDescendants(pid_t root, std::vector<UniqueFd>& out) {
-  const auto text = ReadFile(Cat("/proc/", root, "/task/", root, "/children"), 1 << 20);
-  if (!text) return;
-  for (const std::string_view word : Split(Trim(*text), ' ')) {
-    const auto pid = ParseInt(word);
-    if (!pid || out.size() >= kMaxTree) continue;
-    if (auto fd = OpenPidfd(static_cast<pid_t>(*pid))) out.push_back(*std::move(fd));
-    AddDescendants(static_cast<pid_t>(*pid), out);
+  const Path tasks = Cat("/proc/", root, "/task");
+  const auto threads = ListFolder(tasks);
+  if (!threads) return;
+  for (const std::string& thread : *threads) {
+    const auto text = ReadFile(tasks / thread / "children", 1 << 20);
+    if (!text) continue;
+    for (const std::string_view word : Split(Trim(*text), ' ')) {
+      const auto pid = ParseInt(word);
+      if (!pid || out.size() >= kMaxTree) continue;
+      if (auto fd = OpenPidfd(static_cast<pid_t>(*pid))) out.push_back(*std::move(fd));
+      AddDescendants(static_cast<pid_t>(*pid), out);
+    }
   }
 }
 

@@ -156,7 +156,6 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   stage.Enter("publish");
   live_.With([&](auto& all) { all[container.id] = creation.live; });
   ASSIGN_OR_RETURN(base::UniqueFd watched, base::OpenProcess(container.process.pid, container.process.start_time));
-  RETURN_IF_ERROR(creation.live->ledger->Own());
   const auto publish = [&](const Container& old) -> base::Result<Container> {
     Container finished = old;
     finished.creating = false;
@@ -165,6 +164,8 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
     return finished;
   };
   if (auto shown = store_.Update(container.id, publish, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  // After the whole record: a crash in between undoes what nobody was told of, instead of showing half of it.
+  RETURN_IF_ERROR(creation.live->ledger->Own());
   watch_.Watch({.id = container.id,
                 .monitor = creation.monitor.Release(),
                 .process = std::move(watched),

@@ -1,4 +1,4 @@
-// ExecSync: one `exec` of the OCI runtime, no helper and no file: what it reads and writes are memory files of ours, which
+// ExecSync: one `exec` of the OCI runtime (for runc also its parent, see oci/runtime.h), no file: what it reads and writes are memory files of ours, which
 // it opens through /proc.
 #include <sys/mman.h>
 #include <unistd.h>
@@ -63,9 +63,11 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   ASSIGN_OR_RETURN(base::Pipe errors, base::MakePipe());
   ASSIGN_OR_RETURN(base::Child child, runtime->Exec({.id = container->id,
                                                      .process = process.path(),
+                                                     .scratch = Bundle(container->id),
                                                      .log_file = log.path(),
                                                      .standard_output = output.write.get(),
-                                                     .standard_error = errors.write.get()}));
+                                                     .standard_error = errors.write.get()},
+                                                    caller));
   output.write.Reset();
   errors.write.Reset();
 

@@ -133,7 +133,7 @@ base::Result<State> FakeRuntime::GetState(const std::string& id, const base::Con
   return State{.phase = base::Exists(Started(fifo)) ? Phase::kRunning : Phase::kCreated, .pid = pid};
 }
 
-base::Result<base::Child> FakeRuntime::Exec(const ExecOptions& options) {
+base::Result<base::Child> FakeRuntime::Exec(const ExecOptions& options, const base::Context&) {
   RETURN_IF_ERROR(Record("exec", options.id));
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(options.process));
   ASSIGN_OR_RETURN(const nlohmann::json process, json::Parse(text, "process"));
@@ -145,9 +145,7 @@ base::Result<base::Child> FakeRuntime::Exec(const ExecOptions& options) {
   for (int target = 0; target < 3; ++target) {
     if (given[target] >= 0) spawn.fds.emplace_back(given[target], target);
   }
-  ASSIGN_OR_RETURN(base::Child child, base::Spawn(spawn));
-  if (!options.pid_file.empty()) RETURN_IF_ERROR(base::WriteFile(options.pid_file, base::Cat(child.pid())));
-  return child;
+  return base::Spawn(spawn);
 }
 
 base::Status FakeRuntime::Update(const std::string& id, std::string_view resources, const base::Context&) {

@@ -31,7 +31,7 @@ class FakeRuntime : public Runtime {
   base::Status Delete(const std::string& id, bool force, const base::Context& context) override;
   base::Result<State> GetState(const std::string& id, const base::Context& context) override;
   // Runs the "args" of the process file.
-  base::Result<base::Child> Exec(const ExecOptions& options) override;
+  base::Result<base::Child> Exec(const ExecOptions& options, const base::Context& context) override;
   base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) override;
   base::Result<Features> GetFeatures(const base::Context& context) override;
 

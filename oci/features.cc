@@ -77,6 +77,7 @@ base::Result<Features> ParseFeatures(std::string_view version, std::string_view 
   // Both have had `exec --cgroup` since then.
   out.exec_cgroup = (program.name == "crun" && program.version >= Version{1, 4, 0}) ||
                     (program.name == "runc" && program.version >= Version{1, 1, 0});
+  out.exec_waits_for_output = program.name == "runc";
   if (base::Trim(features).empty()) {
     FromRelease(program, out);
   } else {

@@ -127,14 +127,19 @@ base::Result<State> RuntimeBinary::GetState(const std::string& id, const base::C
   return ParseState(*text, base::Cat("runtime ", options_.name, ": state ", id));
 }
 
-base::Result<base::Child> RuntimeBinary::Exec(const ExecOptions& options) {
+base::Result<base::Child> RuntimeBinary::Exec(const ExecOptions& options, const base::Context& context) {
+  ASSIGN_OR_RETURN(const Features features, GetFeatures(context));
   std::vector<std::string> rest = {"exec", "--process", options.process.string()};
-  if (!options.pid_file.empty()) rest.insert(rest.end(), {"--pid-file", options.pid_file.string()});
+  if (features.exec_waits_for_output) rest.insert(rest.end(), {"--detach", "--pid-file", "@"});
   if (!options.cgroup.empty()) rest.insert(rest.end(), {"--cgroup", options.cgroup});
   if (!options.console_socket.empty()) rest.insert(rest.end(), {"--console-socket", options.console_socket});
   rest.push_back(options.id);
   base::SpawnOptions spawn{
       .program = options_.path, .arguments = Command(std::move(rest), options.log_file), .environment = Environment()};
+  if (features.exec_waits_for_output) {
+    spawn.program = options_.helper;
+    spawn.arguments.insert(spawn.arguments.begin(), {"berth-helper", "adopt", options.scratch.string()});
+  }
   const int given[] = {options.standard_input, options.standard_output, options.standard_error};
   for (int target = 0; target < 3; ++target) {
     if (given[target] >= 0) spawn.fds.emplace_back(given[target], target);

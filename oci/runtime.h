@@ -32,6 +32,8 @@ struct Features {
   bool recursive_read_only = false;   // mount option "rro"; the kernel must know it as well (5.12)
   bool idmapped_mounts = false;       // uidMappings and gidMappings of a mount are obeyed, not ignored
   bool exec_cgroup = false;           // `exec --cgroup`
+  // An exec that is waited for passes output on itself, and so ends only when whoever inherited it has closed it (runc).
+  bool exec_waits_for_output = false;
 };
 
 struct CreateOptions {
@@ -45,12 +47,12 @@ struct CreateOptions {
 struct ExecOptions {
   std::string id;
   base::Path process;   // file holding ToJson(Process)
-  base::Path pid_file;  // empty: none. The pid is in the namespace of the daemon
+  base::Path scratch;   // folder for a file of the exec's own, on tmpfs, removed with the container
   base::Path
       log_file;  // empty: none. Where the runtime's own errors go (ErrorText), so that they are not taken for output
   std::string cgroup;          // sub-cgroup of the container, relative; only with Features::exec_cgroup
   std::string console_socket;  // with a terminal: where the runtime sends its descriptor
-  // Borrowed; -1: /dev/null. The runtime hands them to the process and waits for it.
+  // Borrowed; -1: /dev/null. They become the process's own.
   int standard_input = -1;
   int standard_output = -1;
   int standard_error = -1;
@@ -82,11 +84,11 @@ class Runtime {
 
   virtual base::Result<State> GetState(const std::string& id, const base::Context& context) = 0;  // kNotFound
 
-  // Starts the runtime's exec and does not wait for it. It ends with the exit code of the process; or, when there was
+  // Starts the runtime's exec and does not wait for it (but, the first time, for the runtime to tell what it can do). It ends with the exit code of the process; or, when there was
   // none, with 255 or 1 and a message in log_file and on stderr. Processes of the runtime can be left behind in the
   // container's pid namespace and then belong to whoever reaps orphans; until they are reaped that namespace, and so
   // the container, does not end. A caller that is a subreaper must therefore reap what it did not start.
-  virtual base::Result<base::Child> Exec(const ExecOptions& options) = 0;
+  virtual base::Result<base::Child> Exec(const ExecOptions& options, const base::Context& context) = 0;
 
   // `resources`: ToJson(Resources).
   virtual base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) = 0;
@@ -100,6 +102,7 @@ class RuntimeBinary : public Runtime {
     std::string name;             // of the handler, for messages: "crun"
     base::Path path;              // of the binary, absolute
     base::Path root;              // where the runtime keeps its state, on tmpfs; it makes the folder itself
+    base::Path helper;            // berth-helper
     bool systemd_cgroup = false;  // cgroups are made by systemd and cgroupsPath is "slice:prefix:name"
   };
   explicit RuntimeBinary(Options options);
@@ -111,7 +114,7 @@ class RuntimeBinary : public Runtime {
   base::Status Kill(const std::string& id, int signal, bool all, const base::Context& context) override;
   base::Status Delete(const std::string& id, bool force, const base::Context& context) override;
   base::Result<State> GetState(const std::string& id, const base::Context& context) override;
-  base::Result<base::Child> Exec(const ExecOptions& options) override;
+  base::Result<base::Child> Exec(const ExecOptions& options, const base::Context& context) override;
   base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) override;
   base::Result<Features> GetFeatures(const base::Context& context) override;
 

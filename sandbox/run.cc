@@ -95,13 +95,14 @@ base::Status Sandboxes::Build(Making& making, const base::Context& context, stat
   ASSIGN_OR_RETURN(const std::string hosts, HostsFile(sandbox.hostname, sandbox.ips));
   RETURN_IF_ERROR(base::WriteFile(Files(sandbox.id) / "hosts", hosts, 0644));
   ledgers_.With([&](auto& all) { all[sandbox.id] = making.ledger; });
-  RETURN_IF_ERROR(making.ledger->Own());
   const auto publish = [&](const Sandbox&) -> base::Result<Sandbox> {
     Sandbox finished = sandbox;
     finished.creating = false;
     return finished;
   };
   if (auto shown = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  // After the whole record: a crash in between undoes what nobody was told of, instead of showing half of it.
+  RETURN_IF_ERROR(making.ledger->Own());
   if (making.pause) WatchPause(sandbox.id, std::move(making.pause));
   return {};
 }

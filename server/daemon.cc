@@ -150,7 +150,7 @@ base::Status Daemon::Parts::Make() {
   ASSIGN_OR_RETURN(const Programs programs, FindPrograms(config.helpers));
   paths = std::make_unique<kernel::ForeignPaths>(kernel::ForeignPaths::Options{
       .helper = programs.helper, .deadline = config.helpers.path_timeout, .cap = static_cast<size_t>(config.helpers.max_stuck)});
-  ASSIGN_OR_RETURN(runtimes, FindRuntimes(config, systemd));
+  ASSIGN_OR_RETURN(runtimes, FindRuntimes(config, programs.helper, systemd));
   ASSIGN_OR_RETURN(const std::string default_runtime, DefaultRuntime(config, runtimes));
 
   image::Store::Options store{.folder = config.state_root / "images", .pinned = config.image.pinned};

@@ -68,7 +68,7 @@ bool UsesSystemd(config::CgroupDriver driver, const kernel::CgroupTree& cgroups)
   return cgroups.unified() && base::Exists("/run/systemd/system");
 }
 
-base::Result<container::Runtimes> FindRuntimes(const config::Config& config, bool systemd_cgroup) {
+base::Result<container::Runtimes> FindRuntimes(const config::Config& config, const base::Path& helper, bool systemd_cgroup) {
   container::Runtimes out;
   for (const auto& [name, runtime] : config.runtimes) {
     const base::Path path = runtime.path.empty() ? FindRuntime(name) : runtime.path;
@@ -78,7 +78,7 @@ base::Result<container::Runtimes> FindRuntimes(const config::Config& config, boo
     }
     const base::Path root = runtime.root.empty() ? config.run_root / "oci" / name : runtime.root;
     out.emplace(name, std::make_shared<oci::RuntimeBinary>(
-                          oci::RuntimeBinary::Options{.name = name, .path = path, .root = root, .systemd_cgroup = systemd_cgroup}));
+                          oci::RuntimeBinary::Options{.name = name, .path = path, .root = root, .helper = helper, .systemd_cgroup = systemd_cgroup}));
   }
   return out;
 }

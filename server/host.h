@@ -22,7 +22,8 @@ base::Result<Programs> FindPrograms(const config::Config::Helpers& helpers);
 bool UsesSystemd(config::CgroupDriver driver, const kernel::CgroupTree& cgroups);
 
 // Those of the configured handlers whose program is there; a configured path that is missing is an error.
-base::Result<container::Runtimes> FindRuntimes(const config::Config& config, bool systemd_cgroup);
+// `helper`: berth-helper.
+base::Result<container::Runtimes> FindRuntimes(const config::Config& config, const base::Path& helper, bool systemd_cgroup);
 // The configured one (an error when it is not there), else crun, else runc, else "".
 base::Result<std::string> DefaultRuntime(const config::Config& config, const container::Runtimes& runtimes);
 

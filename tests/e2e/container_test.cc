@@ -150,18 +150,17 @@ TEST_P(Container, SecondStartIsRefused) {
   EXPECT_EQ(cri().Start(made.container).code(), grpc::StatusCode::FAILED_PRECONDITION);
 }
 
-TEST_P(Container, CommandThatDoesNotExistFailsTheStartAndIsToldByStatus) {
-  Made made = CreateContainer({"/no/such/program"});
-  if (!made.container.empty()) {
-    auto started = cri().Start(made.container);
-    EXPECT_FALSE(started.ok());
-    EXPECT_THAT(started.message(), HasSubstr("/no/such/program"));
-    auto status = cri().Status(made.container);
-    EXPECT_EQ(status->status().state(), v1::CONTAINER_EXITED);
-    EXPECT_EQ(status->status().exit_code(), 128);
-    EXPECT_EQ(status->status().reason(), "StartError");
-    EXPECT_GT(status->status().finished_at(), 0);
+// Both runtimes look for the program when they create the container, so that the call that makes it tells.
+TEST_P(Container, CommandThatDoesNotExistFailsTheCreationWithTheRuntimesWords) {
+  auto pod_config = Pod();
+  std::string pod = RunPod(pod_config);
+  for (const char* command : {"/no/such/program", "no-such-program"}) {
+    auto created = cri().Create(pod, OnNode::Container({command}), pod_config);
+    EXPECT_EQ(created.code(), grpc::StatusCode::INTERNAL);
+    EXPECT_THAT(created.message(), HasSubstr(command));
+    EXPECT_THAT(created.message(), HasSubstr(GetParam()));
   }
+  EXPECT_THAT(cri().Containers()->containers(), testing::IsEmpty());
 }
 
 TEST_P(Container, ImageGivesCommandUserFolderAndEnvironment) {

@@ -53,7 +53,7 @@ TEST_P(Pod, HasAnAddressANameAndResolvConf) {
   EXPECT_EQ(status->status().state(), v1::SANDBOX_READY);
   EXPECT_THAT(status->status().network().ip(), StartsWith("10.88."));
   EXPECT_GT(status->status().created_at(), 0);
-  EXPECT_EQ(status->status().metadata().SerializeAsString(), config.metadata().SerializeAsString());
+  EXPECT_THAT(status->status().metadata(), SameMessage(config.metadata()));
   EXPECT_EQ(status->status().runtime_handler(), GetParam());
   std::string text =
       Output(pod, config, "hostname; cat /etc/resolv.conf; ip -4 -o addr show eth0; ip link show lo; ip route");

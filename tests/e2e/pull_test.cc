@@ -92,7 +92,7 @@ TEST_F(Pull, DigestTagAndIdNameTheSameImage) {
   std::string digest = by_tag->image().repo_digests(0);
   std::string hex = pulled->image_ref().substr(pulled->image_ref().find(':') + 1);
   for (const std::string& name : {digest, pulled->image_ref(), hex, hex.substr(0, 12)}) {
-    EXPECT_EQ(cri().ImageStatus(name)->image().SerializeAsString(), by_tag->image().SerializeAsString()) << name;
+    EXPECT_THAT(cri().ImageStatus(name)->image(), SameMessage(by_tag->image())) << name;
   }
   auto again = cri().Pull(digest);
   ASSERT_CALL_OK(again);
@@ -204,7 +204,7 @@ TEST_F(Pull, ImageFsInfoNamesARealFolderAndBytes) {
 TEST_F(Pull, ImagesSurviveARestart) {
   auto before = cri().ImageStatus(Image());
   Restart();
-  EXPECT_EQ(cri().ImageStatus(Image())->image().SerializeAsString(), before->image().SerializeAsString());
+  EXPECT_THAT(cri().ImageStatus(Image())->image(), SameMessage(before->image()));
 }
 
 }  // namespace

@@ -28,7 +28,9 @@ class Reboot : public OnRuntime {
       for (int pid : ProcessesNamed(name)) ::kill(pid, SIGKILL);
     }
     ASSERT_TRUE(Eventually([] { return ProcessesNamed("sleep").empty() && ProcessesNamed("berth-monitor").empty(); }));
-    for (const std::string& name : base::ListFolder("/run/netns").value()) {
+    const auto namespaces = base::ListFolder("/run/netns");
+    ASSERT_STATUS_OK(namespaces);
+    for (const std::string& name : *namespaces) {
       Path pinned = Path("/run/netns") / name;
       ::umount2(pinned.c_str(), MNT_DETACH);
       std::filesystem::remove(pinned);
@@ -48,7 +50,8 @@ class Reboot : public OnRuntime {
   static void UnmountBelow(const Path& folder) {
     for (int round = 0; round < 8; ++round) {
       bool found = false;
-      for (const std::string& at : TakeInventory({}).at("mount")) {
+      const Inventory now = TakeInventory({});
+      for (const std::string& at : now.at("mount")) {
         if (!at.starts_with(folder.string() + "/")) continue;
         found = true;
         ::umount2(at.c_str(), MNT_DETACH);

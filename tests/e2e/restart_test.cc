@@ -49,8 +49,8 @@ TEST_P(Restart, KilledDaemonFindsRunningContainersAndTheirWholeLogs) {
         << "the log stands still without the daemon";
     StartAgain();
   }
-  EXPECT_EQ(cri().Status(made.container)->status().SerializeAsString(), before->status().SerializeAsString());
-  EXPECT_EQ(cri().PodStatus(made.pod)->status().SerializeAsString(), pod_before->status().SerializeAsString());
+  EXPECT_THAT(cri().Status(made.container)->status(), SameMessage(before->status()));
+  EXPECT_THAT(cri().PodStatus(made.pod)->status(), SameMessage(pod_before->status()));
   EXPECT_CALL_OK(cri().Exec(made.container, {"true"}));
   StopCounter();
   EXPECT_EQ(WaitExited(made.container).exit_code(), 9);
@@ -166,6 +166,7 @@ TEST_P(Restart, DaemonKilledAtAnyMomentOfALifeCycleLeavesNothing) {
     ASSERT_STATUS_OK(daemon().Kill());
     ASSERT_STATUS_OK(daemon().Start());
     caller.join();
+    Connect();
     RemoveEverything();
     ExpectNothingLeft();
     if (HasFailure()) FAIL() << "killed after " << wait_ms << " ms";

@@ -131,8 +131,10 @@ void OnNode::PullBusybox() {
 
 void OnNode::StartAgain() {
   ASSERT_STATUS_OK(daemon_->Start());
-  cri_ = std::make_unique<Cri>(daemon_->socket());
+  Connect();
 }
+
+void OnNode::Connect() { cri_ = std::make_unique<Cri>(daemon_->socket()); }
 
 void OnNode::Restart(bool kill) {
   ASSERT_STATUS_OK(kill ? daemon_->Kill() : daemon_->Stop());
@@ -181,6 +183,7 @@ void OnNode::ExpectNothingLeft() {
 
 void OnNode::ExpectImagesToChange() {
   images_change_ = true;
+  if (!set_up_) return;
   const std::string images = (daemon_->options().state_root / "images").string();
   std::erase_if(before_["file"], [&](const std::string& file) { return file == images || file.starts_with(images + "/"); });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gmock/gmock.h>
+#include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -29,6 +30,16 @@ template <typename T>
 testing::AssertionResult IsOk(const Reply<T>& reply) {
   if (reply.ok()) return testing::AssertionSuccess();
   return testing::AssertionFailure() << "code " << reply.code() << ": " << reply.message();
+}
+
+// Every field equal; serialised bytes differ with the order of a map's entries.
+MATCHER_P(SameMessage, expected, "equals " + expected.ShortDebugString()) {
+  google::protobuf::util::MessageDifferencer differencer;
+  std::string differences;
+  differencer.ReportDifferencesToString(&differences);
+  const bool same = differencer.Compare(expected, arg);
+  *result_listener << differences;
+  return same;
 }
 
 // A container that a test made, and the pod it is in.
@@ -67,6 +78,8 @@ class OnNode : public testing::Test {
   // Kills or stops the daemon and starts it again; the client connects anew.
   void Restart(bool kill = true);
   void StartAgain();
+  // A client anew: one that has used an earlier daemon's socket can still fail once.
+  void Connect();
   // Nothing of images counts as left behind in tests that pull.
   void ExpectImagesToChange();
   // The pods are removed and what is left compared at once, in the middle of a test.

@@ -18,6 +18,7 @@ TEST(Features, OldCrunIsJudgedByItsVersion) {
   EXPECT_TRUE(features.recursive_read_only);
   EXPECT_FALSE(features.idmapped_mounts);
   EXPECT_TRUE(features.exec_cgroup);
+  EXPECT_FALSE(features.exec_waits_for_output);
 }
 
 TEST(Features, CrunBefore14LacksRecursiveReadOnly) {
@@ -30,6 +31,7 @@ TEST(Features, RuntimeThatTellsOnlyItsMountOptionsHasNoIdmappedMounts) {
       Parse("runc version 1.1.5+ds1\n",
             R"({"ociVersionMin":"1.0.0","ociVersionMax":"1.0.2-dev","mountOptions":["ro","rro"],"linux":{}})");
   EXPECT_EQ(features.version, "runc 1.1.5+ds1");
+  EXPECT_TRUE(features.exec_waits_for_output);
   EXPECT_EQ(features.oci_version, "1.0.2");
   EXPECT_TRUE(features.recursive_read_only);
   EXPECT_FALSE(features.idmapped_mounts);

@@ -48,7 +48,7 @@ class RuntimeTest : public testing::TestWithParam<const char*> {
     std::string pattern = testing::TempDir() + "/berth-oci-XXXXXX";
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     folder_ = pattern;
-    for (const char* name : {"rootfs/bin", "rootfs/proc", "rootfs/dev", "rootfs/sys"})
+    for (const char* name : {"scratch", "rootfs/bin", "rootfs/proc", "rootfs/dev", "rootfs/sys"})
       ASSERT_TRUE(base::MakeDirs(folder_ / name));
     std::error_code failed;
     std::filesystem::copy_file(busybox, folder_ / "rootfs/bin/busybox", failed);
@@ -56,7 +56,7 @@ class RuntimeTest : public testing::TestWithParam<const char*> {
     for (const char* name : {"sh", "sleep", "true"})
       std::filesystem::create_symlink("busybox", folder_ / "rootfs/bin" / name, failed);
     runtime_ = std::make_unique<RuntimeBinary>(
-        RuntimeBinary::Options{.name = GetParam(), .path = program, .root = folder_ / "root"});
+        RuntimeBinary::Options{.name = GetParam(), .path = program, .root = folder_ / "root", .helper = BERTH_HELPER});
     cgroup_ = "berth-test-" + base::RandomId().substr(0, 12);
     id_ = base::RandomId();
   }
@@ -130,22 +130,23 @@ class RuntimeTest : public testing::TestWithParam<const char*> {
     ASSERT_TRUE(Reap(pid_));
   }
 
-  // Exec's exit and standard output.
+  // Exec's exit and standard output. What still holds the output afterwards is not waited for.
   std::pair<base::ExitStatus, std::string> Exec(std::vector<std::string> args) {
     const base::Path process = folder_ / "process.json";
     EXPECT_TRUE(base::WriteFile(process, ToJson(Process{.args = std::move(args), .env = {"PATH=/bin"}, .cwd = "/"})));
-    int ends[2];
-    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    base::UniqueFd reader(ends[0]), writer(ends[1]);
+    base::Pipe pipe = base::MakePipe().value();
     auto child = runtime_->Exec({.id = id_,
                                  .process = process,
-                                 .pid_file = folder_ / "exec-pid",
+                                 .scratch = folder_ / "scratch",
                                  .log_file = folder_ / "exec-log",
-                                 .standard_output = writer.get()});
+                                 .standard_output = pipe.write.get()},
+                                context_);
     EXPECT_TRUE(child) << child.error().Text();
-    writer.Reset();
-    auto output = base::ReadAll(reader.get(), 1 << 16, "output");
-    return {child->Wait(context_, "exec").value_or(base::ExitStatus{.code = -1}), output.value_or("")};
+    pipe.write.Reset();
+    auto collected = base::Collect(*child, base::UniqueFd(), std::move(pipe.read), base::UniqueFd(),
+                                   {.drain = std::chrono::milliseconds(100)}, context_, "exec");
+    EXPECT_TRUE(collected) << collected.error().Text();
+    return {collected->exit, collected->output};
   }
 
   base::Context context_ = base::Context::Make("test", base::Monotonic::now() + std::chrono::seconds(60));
@@ -261,7 +262,17 @@ TEST_P(RuntimeTest, ExecHandsOverItsDescriptorsAndItsExitCode) {
   const auto [exit, output] = Exec({"/bin/sh", "-c", "echo out; exit 7"});
   EXPECT_EQ(exit.code, 7);
   EXPECT_EQ(output, "out\n");
-  EXPECT_GT(base::ParseInt(base::Trim(base::ReadFile(folder_ / "exec-pid").value_or(""))).value_or(-1), 1);
+}
+
+TEST_P(RuntimeTest, ExecEndsWithItsProcessWhoeverHoldsTheOutput) {
+  CreateAndStart();
+  const auto [exit, output] = Exec({"/bin/sh", "-c", "sleep 1000 & echo out; exit 7"});
+  EXPECT_EQ(exit.code, 7);
+  EXPECT_EQ(output, "out\n");
+  const auto [killed, nothing] = Exec({"/bin/sh", "-c", "kill -TERM $$"});
+  EXPECT_EQ(killed.code, 143);
+  EXPECT_EQ(nothing, "");
+  EXPECT_TRUE(base::ListFolder(folder_ / "scratch").value().empty());
 }
 
 TEST_P(RuntimeTest, ExecOfMissingProgramExplainsItselfInTheLog) {
