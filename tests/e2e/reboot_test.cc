@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "tests/e2e/harness/fixture.h"
 
 namespace berth::e2e {
@@ -24,10 +25,11 @@ class Reboot : public OnRuntime {
 
   void PlayReboot() {
     ASSERT_STATUS_OK(daemon().Kill());
-    for (const char* name : {"berth-monitor", "berth-pause", "sleep", "sh"}) {
+    // The last two are what a container is between its creation and its start.
+    for (const char* name : {"berth-monitor", "berth-pause", "sleep", "sh", "crun", "runc:[2:INIT]"}) {
       for (int pid : ProcessesNamed(name)) ::kill(pid, SIGKILL);
+      ASSERT_TRUE(Eventually([&] { return ProcessesNamed(name).empty(); })) << name;
     }
-    ASSERT_TRUE(Eventually([] { return ProcessesNamed("sleep").empty() && ProcessesNamed("berth-monitor").empty(); }));
     const auto namespaces = base::ListFolder("/run/netns");
     ASSERT_STATUS_OK(namespaces);
     for (const std::string& name : *namespaces) {
@@ -38,8 +40,16 @@ class Reboot : public OnRuntime {
     UnmountBelow(daemon().options().run_root);
     UnmountBelow(daemon().options().state_root);
     std::filesystem::remove_all(daemon().options().run_root);
-    // What the kernel forgets: cgroups of containers.
+    // What the kernel forgets: cgroups of containers, rules of the firewall.
     RemoveCgroups();
+    for (const char* what : {"-F", "-X"}) {
+      auto run = base::Run({.spawn = {.program = "/usr/sbin/iptables",
+                                      .arguments = {"iptables", "-t", "nat", what},
+                                      .environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}}},
+                           base::Context().WithTimeout(std::chrono::seconds(20)));
+      ASSERT_STATUS_OK(run);
+      ASSERT_EQ(run->exit.code, 0) << run->errors;
+    }
     ASSERT_STATUS_OK(base::WriteFile(folder() / "boot_id", "11111111-2222-4333-8444-555555555555\n", 0444));
     ASSERT_EQ(::mount((folder() / "boot_id").c_str(), kBootId, nullptr, MS_BIND, nullptr), 0);
     faked_ = true;
