@@ -122,6 +122,8 @@ Contents DecodeFile(std::string_view bytes) {
   return out;
 }
 
+base::Path TemporaryOf(const base::Path& path) { return path.native() + ".tmp"; }
+
 }  // namespace
 
 Result<SlotFile> SlotFile::Create(base::Path path, std::string_view content, Durability durability) {
@@ -136,7 +138,7 @@ Result<SlotFile> SlotFile::Make(base::Path path, std::string_view content, Durab
   if (capacity > kMaxCapacity) {
     return Fail(Code::kResourceExhausted, "write ", path.native(), ": ", content.size(), " bytes are too many for a record");
   }
-  const base::Path temporary = path.native() + ".tmp";
+  const base::Path temporary = TemporaryOf(path);
   const auto make = [&]() -> Status {
     ASSIGN_OR_RETURN(base::UniqueFd fd, base::Open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
     const off_t size = static_cast<off_t>(2 * capacity);
@@ -159,6 +161,7 @@ Result<SlotFile> SlotFile::Make(base::Path path, std::string_view content, Durab
 }
 
 Result<SlotFile> SlotFile::Open(base::Path path) {
+  unlink(TemporaryOf(path).c_str());
   ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(path, 2 * kMaxCapacity));
   const Contents contents = DecodeFile(bytes);
   if (!contents.newest) return Fail(Code::kInternal, "read ", path.native(), ": damaged: no slot of it is intact");

@@ -32,7 +32,7 @@ class SlotFile {
   // its name and its folder's name are on disk afterwards. kResourceExhausted: no room, or content that fits no record.
   static base::Result<SlotFile> Create(base::Path path, std::string_view content, base::Durability durability);
 
-  // Opens what is there. err ENOENT: there is no such file. kInternal "damaged": neither slot is intact.
+  // Opens what is there, and removes what a Create that was cut short left beside it. err ENOENT: there is no such file. kInternal "damaged": neither slot is intact.
   static base::Result<SlotFile> Open(base::Path path);
 
   // kDurable is as for Create. After an error the content is still the old one (save that a folder could not be synced).

@@ -1,6 +1,7 @@
-// Stands in for an OCI runtime's create with a terminal: opens one, sends its master to the console socket, starts a shell
-// command on it and writes the pid file.
-//   conmon_fake_runtime <console socket> <pid file> <command>
+// Stands in for an OCI runtime's create: starts a shell command, writes the pid file and leaves. With a terminal it opens
+// one first, sends its master to the console socket and starts the command on it. (A shell would do it, but reaps what
+// ends before itself.)
+//   conmon_fake_runtime <console socket, or - for no terminal> <pid file> <command>
 // And for a bundle without any other file, it is the container of a real runtime:
 //   conmon_fake_runtime --container
 //   conmon_fake_runtime --eat            takes memory without end
@@ -54,15 +55,21 @@ int main(int argc, char** argv) {
     for (size_t at = 0; memory != nullptr && at < size; at += 4096) memory[at] = 1;
   }
   if (argc != 4) return 2;
-  const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) return 3;
-  const int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (slave < 0 || !SendMaster(argv[1], master)) return 4;
+  const bool terminal = std::string_view(argv[1]) != "-";
+  int slave = -1;
+  if (terminal) {
+    const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) return 3;
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0 || !SendMaster(argv[1], master)) return 4;
+  }
   const pid_t pid = fork();
   if (pid == 0) {
-    setsid();
-    ioctl(slave, TIOCSCTTY, 0);
-    for (int fd = 0; fd < 3; ++fd) dup2(slave, fd);
+    if (terminal) {
+      setsid();
+      ioctl(slave, TIOCSCTTY, 0);
+      for (int fd = 0; fd < 3; ++fd) dup2(slave, fd);
+    }
     execl("/bin/sh", "sh", "-c", argv[3], nullptr);
     _exit(127);
   }

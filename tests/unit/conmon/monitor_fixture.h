@@ -1,4 +1,4 @@
-// Runs the real monitor with a shell command as the container; create is a shell too, so no OCI runtime is needed.
+// Runs the real monitor with a shell command as the container and a small program as the OCI runtime.
 #pragma once
 
 #include <fcntl.h>
@@ -16,9 +16,6 @@
 #include "conmon/client.h"
 
 namespace berth::conmon {
-
-// The real thing would be `crun create`: leave a process behind and write its pid.
-inline constexpr const char* kFakeCreate = "exec 3<&0; sh -c \"$2\" <&3 3<&- & echo $! > \"$1\"";
 
 class MonitorFixture : public testing::Test {
  protected:
@@ -46,7 +43,7 @@ class MonitorFixture : public testing::Test {
     options.log = folder / "0.log";
     options.create_limit = std::chrono::seconds(30);
     options.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "D=" + folder.native()};
-    options.runtime = {"/bin/sh", "-c", kFakeCreate, "create", options.pid_file.native(), command};
+    options.runtime = {BERTH_FAKE_RUNTIME, "-", options.pid_file.native(), command};
     return options;
   }
   LaunchOptions TerminalOptions(const std::string& command) const {

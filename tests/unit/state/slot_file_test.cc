@@ -62,6 +62,15 @@ TEST(SlotFile, MissingFileIsToldByErrno) {
   EXPECT_EQ(file.error().err, ENOENT);
 }
 
+TEST(SlotFile, OpenRemovesWhatACreateThatWasCutShortLeft) {
+  const TempFolder folder;
+  ASSERT_TRUE(base::WriteFile(folder / "f.tmp", "half"));
+  const auto missing = SlotFile::Open(folder / "f");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().err, ENOENT);
+  EXPECT_FALSE(base::Exists(folder / "f.tmp"));
+}
+
 TEST(SlotFile, WritesInPlace) {
   const TempFolder folder;
   auto file = SlotFile::Create(folder / "f", "one", Durability::kVolatile);
