@@ -23,12 +23,14 @@ namespace {
 constexpr auto kLimit = std::chrono::seconds(60);
 const std::vector<std::string> kEnvironment{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
 
-base::Result<std::string> RunPlugin(const std::string& command, const json& plugin, const std::string& id, const Path& netns) {
+base::Result<std::string> RunPlugin(const std::string& command, const json& plugin, const std::string& id,
+                                    const Path& netns) {
   const std::string type = plugin.at("type");
   base::RunOptions run;
   run.spawn = {.program = Path("/usr/lib/cni") / type, .arguments = {type}, .environment = kEnvironment};
-  for (std::string entry : {Cat("CNI_COMMAND=", command), Cat("CNI_CONTAINERID=", id), Cat("CNI_NETNS=", netns.native()),
-                            std::string("CNI_IFNAME=eth0"), std::string("CNI_PATH=/usr/lib/cni")})
+  for (std::string entry :
+       {Cat("CNI_COMMAND=", command), Cat("CNI_CONTAINERID=", id), Cat("CNI_NETNS=", netns.native()),
+        std::string("CNI_IFNAME=eth0"), std::string("CNI_PATH=/usr/lib/cni")})
     run.spawn.environment.push_back(std::move(entry));
   run.input = plugin.dump();
   ASSIGN_OR_RETURN(base::RunResult result, base::Run(std::move(run), base::Context().WithTimeout(kLimit)));
@@ -66,8 +68,12 @@ Status CniDel(const std::string& list, const std::string& id, const Path& netns)
   return {};
 }
 
-Status AddNetns(const std::string& name) { return RunQuietly("/usr/sbin/ip", {"ip", "netns", "add", name}); }
-Status DeleteNetns(const std::string& name) { return RunQuietly("/usr/sbin/ip", {"ip", "netns", "delete", name}); }
+Status AddNetns(const std::string& name) {
+  return RunQuietly("/usr/sbin/ip", {"ip", "netns", "add", name});
+}
+Status DeleteNetns(const std::string& name) {
+  return RunQuietly("/usr/sbin/ip", {"ip", "netns", "delete", name});
+}
 
 Status BareContainer::Prepare(const Path& like, const std::string& id) {
   id_ = id;
@@ -87,11 +93,14 @@ Status BareContainer::Run(std::vector<std::string> arguments) {
 Status BareContainer::Create() {
   return Run({"create", "--bundle", (folder_ / "bundle").native(), "--pid-file", (folder_ / "pid").native(), id_});
 }
-Status BareContainer::Start() { return Run({"start", id_}); }
+Status BareContainer::Start() {
+  return Run({"start", id_});
+}
 
 Status BareContainer::Delete() {
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(folder_ / "pid"));
-  ASSIGN_OR_RETURN(const base::UniqueFd process, base::OpenPidfd(static_cast<pid_t>(base::ParseInt(base::Trim(text)).value_or(0))));
+  ASSIGN_OR_RETURN(const base::UniqueFd process,
+                   base::OpenPidfd(static_cast<pid_t>(base::ParseInt(base::Trim(text)).value_or(0))));
   RETURN_IF_ERROR(base::SignalPidfd(process.get(), SIGKILL));
   RETURN_IF_ERROR(base::Context().WithTimeout(kLimit).Wait(process.get(), POLLIN, "the container's end"));
   return Run({"delete", id_});
@@ -99,7 +108,8 @@ Status BareContainer::Delete() {
 
 Status RunQuietly(const Path& program, std::vector<std::string> arguments) {
   const std::string what = Cat(arguments[0], " ", arguments.size() > 1 ? arguments.back() : "");
-  ASSIGN_OR_RETURN(base::Child child, base::Spawn({.program = program, .arguments = std::move(arguments), .environment = kEnvironment}));
+  ASSIGN_OR_RETURN(base::Child child,
+                   base::Spawn({.program = program, .arguments = std::move(arguments), .environment = kEnvironment}));
   ASSIGN_OR_RETURN(const base::ExitStatus exit, child.Wait(base::Context().WithTimeout(kLimit), what));
   if (exit.code != 0) return Fail(Code::kInternal, what, ": ", exit.Text());
   return {};

@@ -8,8 +8,8 @@
 
 namespace berth::bench {
 
-// Runs the plugins of a network list (its JSON text) one after the other, each given the result of the one before, as CNI
-// lays down. DEL goes backwards.
+// Runs the plugins of a network list (its JSON text) one after the other, each given the result of the one before, as
+// CNI lays down. DEL goes backwards.
 base::Status CniAdd(const std::string& list, const std::string& id, const base::Path& netns);
 base::Status CniDel(const std::string& list, const std::string& id, const base::Path& netns);
 

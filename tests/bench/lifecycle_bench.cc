@@ -57,8 +57,8 @@ class LifeCycle : public BenchNode {
       OneFloor(bare, Bundle(like), i);
     }
     std::printf("%s, state root on %s\n", runtime.c_str(), GetParam().c_str());
-    for (const char* name : {"RunPodSandbox", "CreateContainer", "StartContainer", "StopContainer", "StopPodSandbox", "RemoveContainer",
-                             "RemovePodSandbox"})
+    for (const char* name : {"RunPodSandbox", "CreateContainer", "StartContainer", "StopContainer", "StopPodSandbox",
+                             "RemoveContainer", "RemovePodSandbox"})
       times_.Print(name, name);
     times_.Print("the three of the start", "start");
     times_.Print("the four of the end", "end");
@@ -70,13 +70,18 @@ class LifeCycle : public BenchNode {
     times_.Print("floor: CNI DEL", "cni del");
     PrintRatio("start over CNI ADD + create + start", times_.Median("start"),
                times_.Median("cni add") + times_.Median("create") + times_.Median("begin"), 1.5);
-    PrintRatio("end over CNI DEL + delete", times_.Median("end"), times_.Median("cni del") + times_.Median("delete"), 1.5);
+    PrintRatio("end over CNI DEL + delete", times_.Median("end"), times_.Median("cni del") + times_.Median("delete"),
+               1.5);
   }
 };
 ON_EVERY_DISK(LifeCycle);
 
-TEST_P(LifeCycle, Crun) { Run("crun"); }
-TEST_P(LifeCycle, Runc) { Run("runc"); }
+TEST_P(LifeCycle, Crun) {
+  Run("crun");
+}
+TEST_P(LifeCycle, Runc) {
+  Run("runc");
+}
 
 class Exec : public BenchNode {};
 ON_EVERY_DISK(Exec);

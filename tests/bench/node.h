@@ -30,11 +30,13 @@ class BenchNode : public e2e::OnNode, public testing::WithParamInterface<std::st
     e2e::OnNode::TearDown();
     ::umount2(root.c_str(), MNT_DETACH);
   }
-  base::Path Bundle(const std::string& container) { return daemon().options().run_root / "containers" / container / "bundle"; }
+  base::Path Bundle(const std::string& container) {
+    return daemon().options().run_root / "containers" / container / "bundle";
+  }
 };
 
-#define ON_EVERY_DISK(Suite)                                                           \
-  INSTANTIATE_TEST_SUITE_P(Disks, Suite, testing::Values("tmpfs", "ext4"),             \
+#define ON_EVERY_DISK(Suite)                                               \
+  INSTANTIATE_TEST_SUITE_P(Disks, Suite, testing::Values("tmpfs", "ext4"), \
                            [](const testing::TestParamInfo<std::string>& disk) { return disk.param; })
 
 }  // namespace berth::bench

@@ -24,8 +24,8 @@ double Timings::Percentile(const std::string& name, double percent) const {
 void Timings::Print(const std::string& title, const std::string& name) const {
   const auto found = times_.find(name);
   const size_t count = found == times_.end() ? 0 : found->second.size();
-  std::printf("  %-46s n %4zu   p50 %8.2f ms   p90 %8.2f ms   max %8.2f ms\n", title.c_str(), count, Percentile(name, 50),
-              Percentile(name, 90), Percentile(name, 100));
+  std::printf("  %-46s n %4zu   p50 %8.2f ms   p90 %8.2f ms   max %8.2f ms\n", title.c_str(), count,
+              Percentile(name, 50), Percentile(name, 90), Percentile(name, 100));
 }
 
 void PrintFigure(const std::string& title, double value, const std::string& unit) {
