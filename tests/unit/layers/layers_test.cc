@@ -66,6 +66,14 @@ TEST(Layers, FoldersIncludeOnlyWhatStandsBelowThem) {
   EXPECT_GT(seen, 300u);  // it did read the sources
 }
 
+TEST(Layers, StatisticsStandOnTheKernelAlone) {
+  EachInclude("server/stats", [](const std::string& file, const std::string& what) {
+    if (!what.starts_with('"')) return;
+    const bool allowed = what.starts_with("\"server/stats/") || what.starts_with("\"kernel/") || what.starts_with("\"base/");
+    EXPECT_TRUE(allowed) << file << " includes " << what;
+  });
+}
+
 TEST(Layers, GrpcIsKnownToServerAndClientAlone) {
   for (const auto& [folder, below] : Allowed()) {
     if (folder == "server" || folder == "cli") continue;

@@ -1,0 +1,124 @@
+// cgroup v2's files (Documentation/admin-guide/cgroup-v2).
+#include "base/strings.h"
+#include "server/stats/cgroup_reader.h"
+#include "server/stats/kernel_text.h"
+
+namespace berth::stats::v2 {
+namespace {
+
+std::optional<uint64_t> Number(int folder, const char* name, std::string& buffer) {
+  const auto text = ReadText(folder, name, buffer);
+  return text ? ParseNumber(*text) : std::nullopt;
+}
+
+std::optional<Pressure> ReadPressure(int folder, const char* name, std::string& buffer) {
+  const auto text = ReadText(folder, name, buffer);
+  return text ? ParsePressure(*text) : std::nullopt;
+}
+
+void ReadMemoryStat(int folder, MemoryStats& out, std::string& buffer) {
+  const auto text = ReadText(folder, "memory.stat", buffer);
+  if (!text) return;
+  std::optional<uint64_t> kernel;
+  uint64_t parts = 0;  // older kernels have no sum
+  EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
+    if (key == "inactive_file")
+      out.inactive_file = value;
+    else if (key == "file")
+      out.cache = value;
+    else if (key == "anon")
+      out.rss = value;
+    else if (key == "file_mapped")
+      out.mapped_file = value;
+    else if (key == "pgfault")
+      out.page_faults = value;
+    else if (key == "pgmajfault")
+      out.major_page_faults = value;
+    else if (key == "kernel")
+      kernel = value;
+    else if (key == "kernel_stack" || key == "pagetables" || key == "percpu" || key == "sock" || key == "slab")
+      parts += value;
+  });
+  out.kernel = kernel.value_or(parts);
+}
+
+// The inverse of how OCI runtimes have long turned shares (2..262144) into weights (1..10000).
+uint64_t SharesOfWeight(uint64_t weight) {
+  return weight == 0 ? 0 : 2 + (weight - 1) * 262142 / 9999;
+}
+
+}  // namespace
+
+std::optional<CpuStats> ReadCpu(int folder, std::string& buffer) {
+  const auto text = ReadText(folder, "cpu.stat", buffer);
+  if (!text) return std::nullopt;
+  CpuStats out;
+  CpuStats::Throttling throttling;
+  bool throttles = false;  // those lines are there only where the cpu controller is on
+  bool used = false;
+  EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
+    if (key == "usage_usec")
+      out.usage_ns = value * 1000, used = true;
+    else if (key == "user_usec")
+      out.user_ns = value * 1000;
+    else if (key == "system_usec")
+      out.system_ns = value * 1000;
+    else if (key == "nr_periods")
+      throttling.periods = value, throttles = true;
+    else if (key == "nr_throttled")
+      throttling.throttled_periods = value;
+    else if (key == "throttled_usec")
+      throttling.throttled_ns = value * 1000;
+  });
+  if (!used) return std::nullopt;
+  if (throttles) out.throttling = throttling;
+  out.pressure = ReadPressure(folder, "cpu.pressure", buffer);
+  return out;
+}
+
+std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer) {
+  const auto usage = Number(folder, "memory.current", buffer);
+  if (!usage) return std::nullopt;
+  MemoryStats out{.usage = *usage};
+  out.limit = Number(folder, "memory.max", buffer);
+  out.peak = Number(folder, "memory.peak", buffer);
+  ReadMemoryStat(folder, out, buffer);
+  if (const auto text = ReadText(folder, "memory.events", buffer)) {
+    EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
+      if (key == "max")
+        out.fail_count = value;
+      else if (key == "oom_kill")
+        out.oom_kills = value;
+    });
+  }
+  out.swap = Number(folder, "memory.swap.current", buffer);
+  out.swap_limit = Number(folder, "memory.swap.max", buffer);
+  out.pressure = ReadPressure(folder, "memory.pressure", buffer);
+  return out;
+}
+
+std::vector<HugePages> ReadHugePages(int folder, const std::vector<std::string>& sizes, std::string& buffer) {
+  std::vector<HugePages> out;
+  for (const std::string& size : sizes) {
+    const auto usage = Number(folder, base::Cat("hugetlb.", size, ".current").c_str(), buffer);
+    if (usage) out.push_back({.size = size, .usage = *usage});
+  }
+  return out;
+}
+
+CgroupLimits ReadLimits(int folder, std::string& buffer) {
+  CgroupLimits out;
+  if (const auto text = ReadText(folder, "cpu.max", buffer)) {  // "max 100000" or "50000 100000"
+    const auto words = base::Split(base::Trim(*text), ' ');
+    out.cpu_quota_us = ParseNumber(words.front());
+    if (words.size() == 2) out.cpu_period_us = ParseNumber(words.back());
+  }
+  if (const auto weight = Number(folder, "cpu.weight", buffer)) out.cpu_shares = SharesOfWeight(*weight);
+  out.memory = Number(folder, "memory.max", buffer);
+  const auto swap = Number(folder, "memory.swap.max", buffer);
+  if (out.memory && swap) out.memory_and_swap = *out.memory + *swap;
+  out.memory_reservation = Number(folder, "memory.min", buffer);
+  return out;
+}
+
+}  // namespace berth::stats::v2

@@ -1,0 +1,54 @@
+#include "server/stats/collector.h"
+
+namespace berth::stats {
+
+using base::Result;
+
+Result<std::shared_ptr<Collector::Entry>> Collector::Find(const std::string& id, const std::string& cgroup) {
+  auto known = entries_.With([&](const auto& all) {
+    const auto at = all.find(id);
+    return at == all.end() ? nullptr : at->second;
+  });
+  if (known) return known;
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(cgroup));
+  ASSIGN_OR_RETURN(CgroupReader reader, CgroupReader::Open(cgroups_, group, huge_page_sizes_));
+  auto made = std::make_shared<Entry>(std::move(reader));
+  // Another thread may have been first; its history is the longer one.
+  return entries_.With([&](auto& all) { return all.try_emplace(id, made).first->second; });
+}
+
+Result<Collector::Reading> Collector::Read(const std::string& id, const std::string& cgroup, Depth depth) {
+  ASSIGN_OR_RETURN(const auto entry, Find(id, cgroup));
+  auto stats = entry->reader.Read(depth);
+  if (!stats) {
+    entries_.With([&](auto& all) {
+      if (const auto at = all.find(id); at != all.end() && at->second == entry) all.erase(at);
+    });
+    return tl::make_unexpected(std::move(stats).error());
+  }
+  Reading out{.stats = *std::move(stats), .nano_cores = std::nullopt};
+  if (out.stats.cpu) {
+    out.nano_cores =
+        entry->rate.With([&](CpuRate& rate) { return rate.Observe(out.stats.time, out.stats.cpu->usage_ns); });
+  }
+  return out;
+}
+
+Result<CgroupLimits> Collector::ReadLimits(const std::string& id, const std::string& cgroup) {
+  ASSIGN_OR_RETURN(const auto entry, Find(id, cgroup));
+  return entry->reader.ReadLimits();
+}
+
+void Collector::Keep(const std::set<std::string>& ids) {
+  std::vector<std::shared_ptr<Entry>> dropped;  // descriptors are closed without the lock
+  entries_.With([&](auto& all) {
+    std::erase_if(all, [&](auto& entry) {
+      if (ids.contains(entry.first)) return false;
+      dropped.push_back(std::move(entry.second));
+      return true;
+    });
+  });
+  usage_.Keep(ids);
+}
+
+}  // namespace berth::stats
