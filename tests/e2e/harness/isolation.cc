@@ -143,7 +143,8 @@ Status LoopbackUp() {
 Status SetUpMounts(bool own_pids) {
   RETURN_IF_ERROR(MountAt(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
   if (own_pids) RETURN_IF_ERROR(MountAt("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
-  if (HybridHost()) RETURN_IF_ERROR(MountAt("none", "/sys/fs/cgroup/unified", "tmpfs", 0, "size=1m,mode=755"));
+  // crun leaves a small file there for each container, so room for a soak test's.
+  if (HybridHost()) RETURN_IF_ERROR(MountAt("none", "/sys/fs/cgroup/unified", "tmpfs", 0, "size=512m,mode=755"));
   for (const char* folder : {"/run/netns", "/run/berth-e2e"}) {
     RETURN_IF_ERROR(base::MakeDirs(folder));
     RETURN_IF_ERROR(MountAt("none", folder, "tmpfs", 0, "mode=755"));
