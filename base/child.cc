@@ -1,6 +1,7 @@
 #include "base/child.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -13,10 +14,26 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/guarded.h"
 #include "base/strings.h"
+#include "base/stuck_children.h"
 
 namespace berth::base {
 namespace {
+
+// How long a killed child may take to be gone before it is written off.
+constexpr std::chrono::seconds kDeath{1};
+
+struct Stuck {
+  pid_t pid;
+  UniqueFd pidfd;
+};
+// Children belong to the process as a whole, whoever started them: so does this list. Never destroyed, because threads may
+// still start children while the process ends.
+Guarded<std::vector<Stuck>>& WrittenOff() {
+  static auto* const list = new Guarded<std::vector<Stuck>>;
+  return *list;
+}
 
 ExitStatus FromSiginfo(const siginfo_t& info) {
   if (info.si_code == CLD_EXITED) return {.code = info.si_status};
@@ -66,9 +83,11 @@ Result<FdPlan> PlanFds(const SpawnOptions& options) {
 // Everything here runs between clone and exec in a copy of a threaded process: async-signal-safe calls only.
 [[noreturn]] void ExecInClone(const SpawnOptions& options, const FdPlan& plan, char* const* argv, char* const* envp,
                               int report) {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &action, nullptr);
+  // The bare call: glibc's sigaction refuses its own two signals, 32 and 33, which whoever started us may have ignored.
+  // The kernel's struct of zeros is SIG_DFL without flags.
+  constexpr size_t kKernelSetBytes = 8;
+  constexpr std::array<unsigned long, 4> kDefault{};
+  for (int signal = 1; signal < NSIG; ++signal) syscall(SYS_rt_sigaction, signal, kDefault.data(), nullptr, kKernelSetBytes);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -76,6 +95,8 @@ Result<FdPlan> PlanFds(const SpawnOptions& options) {
   else if (options.new_group) setpgid(0, 0);
   bool ok = true;
   for (const auto& [source, target] : plan.moves) ok = ok && dup2(source, target) >= 0;
+  // All of ours are close-on-exec; a library's need not be. Kernels before 5.11 know no such flag, and then nothing is lost.
+  syscall(SYS_close_range, static_cast<unsigned>(plan.close_from), ~0U, CLOSE_RANGE_CLOEXEC);
   if (ok) execve(options.program.c_str(), argv, envp);
   const int err = errno;
   (void)!write(report, &err, sizeof err);
@@ -118,7 +139,8 @@ Result<Child> SpawnPlain(const SpawnOptions& options, const FdPlan& plan, char* 
   posix_spawn_file_actions_addclosefrom_np(&actions, plan.close_from);
   sigset_t all;
   sigset_t none;
-  sigfillset(&all);
+  // Every bit, where sigfillset leaves out glibc's own signals 32 and 33: posix_spawn ignores in the child what is not named.
+  memset(&all, 0xff, sizeof all);
   sigemptyset(&none);
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setsigmask(&attributes, &none);
@@ -158,8 +180,9 @@ Child& Child::operator=(Child&& other) noexcept {
 Child::~Child() {
   if (pid_ <= 0) return;
   KillGroup();
-  siginfo_t info{};
-  while (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) < 0 && errno == EINTR) {}
+  if (Wait(Context().WithTimeout(kDeath), "child")) return;
+  // It waits in the kernel for something that may never come (a dead file server); its owner shall not.
+  WrittenOff().With([this](std::vector<Stuck>& list) { list.push_back({.pid = pid_, .pidfd = std::move(pidfd_)}); });
 }
 
 Result<ExitStatus> Child::Wait(const Context& context, std::string_view what) {
@@ -186,7 +209,18 @@ UniqueFd Child::Release() {
   return std::move(pidfd_);
 }
 
+size_t WrittenOffChildren() {
+  return WrittenOff().With([](std::vector<Stuck>& list) {
+    std::erase_if(list, [](const Stuck& one) {
+      siginfo_t info{};
+      return waitid(P_PID, static_cast<id_t>(one.pid), &info, WEXITED | WNOHANG) != 0 || info.si_pid != 0;
+    });
+    return list.size();
+  });
+}
+
 Result<Child> Spawn(const SpawnOptions& options) {
+  (void)WrittenOffChildren();  // those that have ended since leave no zombie for longer than until the next is started
   ASSIGN_OR_RETURN(const FdPlan plan, PlanFds(options));
   const std::vector<char*> argv = Pointers(options.arguments);
   const std::vector<char*> envp = Pointers(options.environment);

@@ -32,7 +32,7 @@ struct SpawnOptions {
   int cgroup = -1;            // folder descriptor of a v2 cgroup to be born in (clone3 CLONE_INTO_CGROUP)
 };
 
-// Destroying a Child that was not reaped kills its process group and reaps it; call Release for what shall outlive us.
+// Destroying a Child that was not reaped kills its group and reaps it, or writes it off (stuck_children.h) when it will not end.
 class Child {
  public:
   Child() = default;

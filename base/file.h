@@ -44,7 +44,7 @@ Status SyncFolder(const Path& path);
 
 // mkdir -p. An existing folder is success.
 Status MakeDirs(const Path& path, mode_t mode = 0755);
-// rm -rf that follows no symbolic link and stays on one file system: a mount inside is an error (EXDEV), nothing in it is
+// rm -rf that follows no symbolic link and stays on one file system: a mount inside is an error (EBUSY, EXDEV), nothing in it is
 // touched. Already gone is success. Immutable flags are not lifted.
 Status RemoveTree(const Path& path);
 // unlink; already gone is success.
