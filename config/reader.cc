@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <sstream>
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include "base/strings.h"
@@ -158,13 +160,42 @@ void Reader::ForEach(const std::string& shown, const YAML::Node& node, Each&& ea
   }
 }
 
+namespace {
+
+// Reads a document for nothing but where it begins.
+class Skipper : public YAML::EventHandler {
+ public:
+  int line() const { return line_; }  // from 0
+  void OnDocumentStart(const YAML::Mark& mark) override { line_ = mark.line; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int line_ = 0;
+};
+
+}  // namespace
+
 void Reader::Document(std::string_view yaml, const std::string& name) {
   name_ = name;
   has_lines_ = true;
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(yaml));
-    if (documents.size() > 1) return Problem(documents[1], "", "a second document; one file holds one");
-    if (!documents.empty()) Root(documents[0]);
+    // Not YAML::LoadAll: where a text is no YAML it can go on making empty documents until memory is used up.
+    const std::string text(yaml);
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    Skipper skipper;
+    if (parser.HandleNextDocument(skipper) && parser.HandleNextDocument(skipper)) {
+      problems_.push_back(Cat(name_, ":", skipper.line() + 1, ": a second document; one file holds one"));
+      return;
+    }
+    Root(YAML::Load(text));
   } catch (const YAML::Exception& e) {
     problems_.push_back(Cat(name_, ":", e.mark.line + 1, ": not valid YAML: ", e.msg));
   }

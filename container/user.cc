@@ -9,13 +9,13 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "container/passwd.h"
 #include "cri-proto/api.pb.h"
 #include "cri-proto/cri.h"
 
 namespace berth::container {
 namespace {
 
-constexpr int64_t kMaxId = (int64_t{1} << 31) - 1;
 constexpr size_t kMaxFile = 4 << 20;
 
 // Empty when there is no such file. Looked at before it is opened: an image may ship a FIFO or a device under this name, and
@@ -31,47 +31,6 @@ base::Result<std::string> ReadInRoot(int rootfs, const char* path) {
   if (!S_ISREG(info.st_mode)) return base::Fail(base::Code::kInvalidArgument, "the image's /", path, " is not a regular file");
   ASSIGN_OR_RETURN(const base::UniqueFd file, base::Open(base::Cat("/proc/self/fd/", place->get()), O_RDONLY));
   return base::ReadAll(file.get(), kMaxFile, path);
-}
-
-struct PasswdEntry {
-  std::string name;
-  int64_t uid = 0;
-  int64_t gid = 0;
-};
-
-// Lines that are damaged are skipped, as libc does.
-template <typename Match>
-std::optional<PasswdEntry> FindUser(std::string_view passwd, Match match) {
-  for (const std::string_view line : base::Split(passwd, '\n')) {
-    const auto fields = base::Split(line, ':');
-    if (fields.size() < 4) continue;
-    const auto uid = base::ParseInt(fields[2]);
-    const auto gid = base::ParseInt(fields[3]);
-    if (!uid || !gid) continue;
-    PasswdEntry entry{std::string(fields[0]), *uid, *gid};
-    if (match(entry)) return entry;
-  }
-  return std::nullopt;
-}
-
-std::optional<int64_t> FindGroup(std::string_view group, std::string_view name) {
-  for (const std::string_view line : base::Split(group, '\n')) {
-    const auto fields = base::Split(line, ':');
-    if (fields.size() >= 3 && fields[0] == name) return base::ParseInt(fields[2]);
-  }
-  return std::nullopt;
-}
-
-std::vector<int64_t> GroupsOf(std::string_view group, std::string_view user) {
-  std::vector<int64_t> out;
-  for (const std::string_view line : base::Split(group, '\n')) {
-    const auto fields = base::Split(line, ':');
-    if (fields.size() < 4) continue;
-    const auto members = base::Split(base::Trim(fields[3]), ',');
-    const auto gid = base::ParseInt(fields[2]);
-    if (gid && *gid >= 0 && *gid <= kMaxId && std::find(members.begin(), members.end(), user) != members.end()) out.push_back(*gid);
-  }
-  return out;
 }
 
 base::Result<int64_t> CheckId(int64_t id, std::string_view what) {
@@ -106,9 +65,9 @@ base::Result<User> ResolveUser(int rootfs, const cri::LinuxContainerSecurityCont
   std::optional<PasswdEntry> entry;
   if (const auto uid = base::ParseInt(name)) {
     ASSIGN_OR_RETURN(user.uid, CheckId(*uid, "user"));
-    entry = FindUser(passwd, [&](const PasswdEntry& candidate) { return candidate.uid == *uid; });
+    entry = FindUser(passwd, *uid);
   } else {
-    entry = FindUser(passwd, [&](const PasswdEntry& candidate) { return candidate.name == name; });
+    entry = FindUser(passwd, name);
     if (!entry) return base::Fail(base::Code::kInvalidArgument, "user \"", name, "\" is not in the image's /etc/passwd");
     ASSIGN_OR_RETURN(user.uid, CheckId(entry->uid, "user"));
   }

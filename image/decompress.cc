@@ -57,7 +57,7 @@ struct Decompressor::Gzip {
 
 struct Decompressor::Zstd {
   struct Free {
-    void operator()(ZSTD_DStream* stream) const { ZSTD_freeDStream(stream); }
+    void operator()(ZSTD_DStream* ended) const { ZSTD_freeDStream(ended); }
   };
   std::unique_ptr<ZSTD_DStream, Free> stream{ZSTD_createDStream()};
   bool between = true;  // frames

@@ -37,8 +37,8 @@ std::string RecordName(std::string_view id) { return base::Cat(id.substr(id.find
 void Merge(std::vector<std::string>& into, const std::vector<std::string>& from) {
   into.insert(into.end(), from.begin(), from.end());
   std::ranges::sort(into);
-  const auto same = std::ranges::unique(into);
-  into.erase(same.begin(), same.end());
+  // Not std::ranges::unique: clang 14 does not take the subrange it returns.
+  into.erase(std::unique(into.begin(), into.end()), into.end());
 }
 
 Status FlushFileSystem(const Path& path) {

@@ -143,6 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadCase{"a: [", "f:1: not valid YAML: "}, BadCase{"- a", "f:1: a list is not a map of keys"},
         BadCase{"--- {}\n--- {}", "f:2: a second document; one file holds one"},
+        BadCase{",", "f:1: a second document; one file holds one"},  // the parser's words for no document at all
         BadCase{"\nnonsense: 1", "f:2: nonsense: unknown key; known here are state_root, run_root, runtimes, "},
         BadCase{"log:\n  depth: 1", "f:2: log.depth: unknown key; known here are level, format"},
         BadCase{"log: 1", "f:1: log: \"1\" is not a map of keys"},
