@@ -117,17 +117,19 @@ TEST_F(PauseTest, ItsProgramCannotBeWrittenThroughProc) {
 }
 
 TEST_F(PauseTest, ReapsOrphans) {
-  // The shell prints the orphan's pid and leaves; the orphan ends once its stdin does.
+  // The shell starts the orphan once it is in the group, and leaves; the orphan ends once its stdin does.
   auto input = base::MakePipe();
   auto output = base::MakePipe();
-  ASSERT_TRUE(input && output);
+  auto grouped = base::MakePipe();
+  ASSERT_TRUE(input && output && grouped);
   auto child = base::Spawn({.program = "/usr/bin/nsenter",
                             .arguments = {"nsenter", base::Cat("--pid=/proc/", pause_.process.pid, "/ns/pid"), "--no-fork", "sh", "-c",
-                                          "exec 3<&0; sh -c 'read x <&3' & exit 0"},
+                                          "read go <&4; exec 3<&0; sh -c 'read x <&3' & exit 0"},
                             .environment = {"PATH=/usr/bin:/bin"},
-                            .fds = {{input->read.get(), 0}, {output->write.get(), 1}}});
+                            .fds = {{input->read.get(), 0}, {output->write.get(), 1}, {grouped->read.get(), 4}}});
   ASSERT_TRUE(child);
   ASSERT_TRUE(tree_.AddProcess(group_, child->pid()));
+  grouped->write.Reset();
   ASSERT_TRUE(child->Wait(kLong, "nsenter"));
   const auto processes = tree_.Processes(group_);
   ASSERT_TRUE(processes);
