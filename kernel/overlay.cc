@@ -146,7 +146,9 @@ namespace internal {
 bool KernelTakesLayersOneByOne() {
   static const bool takes = [] {
     const UniqueFd context(fsopen("overlay", FSOPEN_CLOEXEC));
-    return context && fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", "/", 0) == 0;
+    const auto accepts = [&](const char* key) { return fsconfig(context.get(), FSCONFIG_SET_STRING, key, "/", 0) == 0; };
+    // Before 6.5 nobody looks at the keys until the superblock is made: all of them are accepted then.
+    return context && accepts("lowerdir+") && !accepts("berth-no-such-key");
   }();
   return takes;
 }
