@@ -139,11 +139,13 @@ void Monitor::Tick(base::TimePoint now) {
   else if (now >= log_retry_ || log_retry_ == base::TimePoint::max()) log_retry_ = now + kRetry;
   if (now < state_due_) return;
   if (state_ == State::kUnwritten) return Record();
-  // Someone else still holds the output: one last look at what is in the pipes, which is all that a pipe can hold.
-  Read(Source::kStdout);
-  Read(Source::kStderr);
-  CloseStream(Source::kStdout);
-  CloseStream(Source::kStderr);
+  // Someone else still holds the output: one last look at what is in the pipes. Twice, because there is room for what a
+  // pipe can hold less the line that is not finished yet.
+  for (const Source source : {Source::kStdout, Source::kStderr}) {
+    Read(source);
+    Read(source);
+    CloseStream(source);
+  }
 }
 
 void Monitor::Finish() {

@@ -14,12 +14,9 @@ using base::Fail;
 Containers::Containers(Parts parts)
     : parts_(std::move(parts)),
       store_({.folder = parts_.state_folder, .kind = "container", .encode = Encode, .decode = Decode}),
-      watch_(*parts_.loop, [this](const std::string& id, std::optional<conmon::ExitRecord> record) {
-        // The event loop only hands on: what follows an exit may write to disks and kill cgroups. Not on the executor of the
-        // operations, which wait for exits.
-        const base::Status submitted = parts_.disk->Submit([this, id, record] { OnExit(id, record); });
-        if (!submitted) OnExit(id, record);
-      }) {}
+      // Not on the executor of the operations, which wait for exits.
+      watch_(*parts_.loop, *parts_.disk,
+             [this](const std::string& id, std::optional<conmon::ExitRecord> record) { OnExit(id, std::move(record)); }) {}
 
 Containers::~Containers() = default;
 

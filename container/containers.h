@@ -102,6 +102,10 @@ class Containers {
   base::Status StopAll(const std::string& sandbox_id, const base::Context& context);
   base::Status RemoveAll(const std::string& sandbox_id, const base::Context& context);
 
+  // For the daemon's end: operations in flight are cancelled, grace periods given up (the containers run on), undoing is
+  // left to the next start.
+  void End();
+
   // Finished creations only. Never waits.
   std::vector<std::shared_ptr<const Container>> List() const;
   base::Result<std::shared_ptr<const Container>> Find(const std::string& id_or_prefix) const;
@@ -142,9 +146,12 @@ class Containers {
   void SetExited(const std::string& id, Exit exit, base::Durability durability);
   void Discard(const std::string& id);  // state folder to the trash, layers let go
 
+  void UndoBehind(const std::string& id, std::shared_ptr<state::Ledger> ledger, std::string why);
+  base::Status FindOutStarted(const std::string& id, const std::string& runtime);
   base::Status RecoverOne(const std::string& id, const Container& container, const std::function<void(const std::string&)>& report);
 
   const Parts parts_;
+  const base::Context life_ = base::Context::Make();  // cancelled by End
   state::Store<Container> store_;
   state::Operations<std::string> operations_;
   base::Guarded<std::map<std::string, LivePtr>> live_;

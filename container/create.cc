@@ -71,6 +71,12 @@ base::Result<std::string> Containers::Create(const cri::ContainerConfig& config,
                           .body =
                               [this, request, request_digest](const base::Context& own, state::Stage& stage) {
                                 return CreateBody(request->first, request->second, request_digest, own, stage);
+                              },
+                          .abandoned =
+                              [this](base::Result<std::string> late) {
+                                // Not as an operation: this thread is one of those that operations need.
+                                state::Stage stage;
+                                if (late) (void)RemoveBody(*late, life_.WithTimeout(parts_.create_timeout), stage);
                               }},
                          context);
 }
@@ -148,6 +154,8 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   RETURN_IF_ERROR(std::move(launched));
   RETURN_IF_ERROR(std::move(recorded));
 
+  // Given up meanwhile: its name may be another's by now.
+  RETURN_IF_ERROR(context.Check("CreateContainer"));
   // While the target lives its pid is its own: the namespace joined through /proc was the right one.
   pollfd target{creation.target.get(), POLLIN, 0};
   if (creation.target && poll(&target, 1, 0) != 0) {
@@ -156,14 +164,13 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   stage.Enter("publish");
   live_.With([&](auto& all) { all[container.id] = creation.live; });
   ASSIGN_OR_RETURN(base::UniqueFd watched, base::OpenProcess(container.process.pid, container.process.start_time));
-  const auto publish = [&](const Container& old) -> base::Result<Container> {
+  const auto complete = [&](const Container& old) -> base::Result<Container> {
     Container finished = old;
-    finished.creating = false;
     finished.monitor = container.monitor;
     finished.process = container.process;
     return finished;
   };
-  if (auto shown = store_.Update(container.id, publish, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  if (auto kept = store_.Update(container.id, complete, state::Persist::kBestEffort); !kept) return tl::make_unexpected(kept.error());
   // After the whole record: a crash in between undoes what nobody was told of, instead of showing half of it.
   RETURN_IF_ERROR(creation.live->ledger->Own());
   watch_.Watch({.id = container.id,
@@ -171,6 +178,13 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
                 .process = std::move(watched),
                 .exit_file = ExitFile(container.id),
                 .socket = MonitorSocket(container.id)});
+  const auto show = [](const Container& old) -> base::Result<Container> {
+    Container shown = old;
+    shown.creating = false;
+    return shown;
+  };
+  if (auto shown = store_.Update(container.id, show, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  // Asked last: a pod that is stopped from now on finds this container and stops it.
   if (!creation.pod.ready()) return Fail(Code::kFailedPrecondition, "sandbox ", creation.pod.id, " is not ready any more");
   return {};
 }
@@ -291,7 +305,7 @@ base::Error Containers::Abandon(Creation& creation, base::Error cause) {
   const std::string& id = creation.container.id;
   live_.With([&](auto& all) { all.erase(id); });
   // The caller's context may have ended; undoing has time of its own.
-  const state::UndoReport undone = creation.live->ledger->Undo(*parts_.undoers, base::Context().WithTimeout(std::chrono::seconds(30)));
+  const state::UndoReport undone = creation.live->ledger->Undo(*parts_.undoers, life_.WithTimeout(std::chrono::seconds(30)));
   if (!undone.complete()) {
     cause.clean_up = undone.Text();
     parts_.leftovers->Add(id, creation.live->ledger, undone.Text());

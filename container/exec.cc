@@ -55,6 +55,7 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   if (container->state != State::kRunning) {
     return Fail(Code::kFailedPrecondition, "container ", container->id, " is ", StateName(container->state), ", not running");
   }
+  RETURN_IF_ERROR(caller.Check("ExecSync"));  // it may have waited for its turn longer than its caller
   ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
   ASSIGN_OR_RETURN(const std::string process_json, ProcessJson(Bundle(container->id) / "process.json", command));
   ASSIGN_OR_RETURN(const MemoryFile process, MakeMemoryFile("process.json", process_json));

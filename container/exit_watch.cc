@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -30,39 +31,30 @@ void Reap(int pidfd) {
   while (waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) < 0 && errno == EINTR) {}
 }
 
-std::optional<conmon::ExitRecord> AskMonitor(const base::Path& socket) {
-  const base::Context context = base::Context().WithTimeout(kAnswerTime);
-  auto connection = conmon::MonitorConnection::Connect(socket, context);
-  if (!connection || connection->hello().exited == 0) return std::nullopt;
-  const conmon::ExitRecord record = conmon::RecordOf(connection->hello());
-  (void)connection->Acknowledge(context);  // unacknowledged it only lives on until its disk takes the record
-  return record;
-}
-
-}  // namespace
-
-struct ExitWatch::State {
-  State(asio::io_context& given_loop, OnExit given) : loop(given_loop), on_exit(std::move(given)) {}
+struct State {
   asio::io_context& loop;
-  const OnExit on_exit;
+  base::Executor& asking;
+  const ExitWatch::OnExit on_exit;
+
+  void Ask(const std::function<void()>& work) {
+    if (!asking.Submit(work)) work();
+  }
 };
 
-namespace {
-
-// One container's watch; lives in its own pending handlers.
+// One container's watch; lives in its own pending handlers. Runs on the loop but for what Ask is given.
 struct Watched : std::enable_shared_from_this<Watched> {
-  Watched(asio::io_context& loop, WatchRequest&& given, ExitWatch::OnExit given_on_exit)
-      : request(std::move(given)),
-        on_exit(std::move(given_on_exit)),
-        monitor(loop),
-        process(loop),
-        timer(loop) {}
+  Watched(std::shared_ptr<State> given_state, WatchRequest&& given)
+      : state(std::move(given_state)),
+        request(std::move(given)),
+        monitor(state->loop),
+        process(state->loop),
+        timer(state->loop) {}
 
   void Start() {
     boost::system::error_code failed;
     if (const int fd = request.monitor.Release(); fd >= 0) monitor.assign(fd, failed);
     // Without an eye on the monitor nothing would ever tell of the end: that is a monitor lost.
-    if (failed || !monitor.is_open()) return Finish(std::nullopt, /*monitor_ended=*/true);
+    if (failed || !monitor.is_open()) return MonitorEnded();
     if (const int fd = request.process.Release(); fd >= 0) process.assign(fd, failed);
     monitor.async_wait(stream_descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
       if (!error) self->MonitorEnded();
@@ -82,42 +74,70 @@ struct Watched : std::enable_shared_from_this<Watched> {
   }
 
   void MonitorOverdue() {
-    if (auto record = AskMonitor(request.socket)) return Finish(std::move(record), /*monitor_ended=*/false);
+    asking = true;
+    state->Ask([self = shared_from_this()] {
+      const Answer answer = self->AskMonitor();
+      asio::post(self->state->loop, [self, answer] { self->Answered(answer); });
+    });
+  }
+
+  enum class Answer { kNone, kDraining, kRecord };
+  Answer AskMonitor() const {
+    const base::Context context = base::Context().WithTimeout(kAnswerTime);
+    auto connection = conmon::MonitorConnection::Connect(request.socket, context);
+    if (!connection) return Answer::kNone;
+    if (connection->hello().exited == 0) return Answer::kDraining;
+    state->on_exit(request.id, conmon::RecordOf(connection->hello()));
+    // Unacknowledged it only lives on until its disk takes the record.
+    (void)connection->Acknowledge(base::Context().WithTimeout(kAnswerTime));
+    return Answer::kRecord;
+  }
+
+  void Answered(Answer answer) {
+    asking = false;
+    told = told || answer == Answer::kRecord;
+    if (ended) return MonitorEnded();
+    if (answer == Answer::kDraining) return ProcessEnded();
     // Its end is noticed as any monitor's is.
-    (void)base::SignalPidfd(monitor.native_handle(), SIGKILL);
+    if (answer == Answer::kNone) (void)base::SignalPidfd(monitor.native_handle(), SIGKILL);
   }
 
   void MonitorEnded() {
-    Reap(monitor.native_handle());
-    auto record = conmon::ReadExitRecord(request.exit_file);
-    Finish(record ? *std::move(record) : std::nullopt, /*monitor_ended=*/true);
-  }
-
-  void Finish(std::optional<conmon::ExitRecord> record, bool monitor_ended) {
+    ended = true;
+    if (asking) return;  // Answered comes back to it
     timer.cancel();
     boost::system::error_code ignored;
     process.close(ignored);
-    if (monitor_ended) monitor.close(ignored);
-    if (!told) on_exit(request.id, std::move(record));
-    told = true;
+    if (monitor.is_open()) Reap(monitor.native_handle());
+    monitor.close(ignored);
+    if (std::exchange(told, true)) return;
+    state->Ask([self = shared_from_this()] {
+      auto record = conmon::ReadExitRecord(self->request.exit_file);
+      self->state->on_exit(self->request.id, record ? *std::move(record) : std::nullopt);
+    });
   }
 
+  std::shared_ptr<State> state;
   WatchRequest request;
-  ExitWatch::OnExit on_exit;
   stream_descriptor monitor;
   stream_descriptor process;
   asio::steady_timer timer;
+  bool asking = false;
+  bool ended = false;
   bool told = false;
 };
 
 }  // namespace
 
-ExitWatch::ExitWatch(asio::io_context& loop, OnExit on_exit) : state_(std::make_shared<State>(loop, std::move(on_exit))) {}
+struct ExitWatch::Shared : State {};
+
+ExitWatch::ExitWatch(asio::io_context& loop, base::Executor& asking, OnExit on_exit)
+    : shared_(std::make_shared<Shared>(State{loop, asking, std::move(on_exit)})) {}
 ExitWatch::~ExitWatch() = default;
 
 void ExitWatch::Watch(WatchRequest request) {
-  asio::post(state_->loop, [state = state_, request = std::make_shared<WatchRequest>(std::move(request))] {
-    std::make_shared<Watched>(state->loop, std::move(*request), state->on_exit)->Start();
+  asio::post(shared_->loop, [shared = shared_, request = std::make_shared<WatchRequest>(std::move(request))] {
+    std::make_shared<Watched>(shared, std::move(*request))->Start();
   });
 }
 

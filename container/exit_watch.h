@@ -8,6 +8,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "base/executor.h"
 #include "base/file.h"
 #include "base/unique_fd.h"
 #include "conmon/exit_record.h"
@@ -22,22 +23,24 @@ struct WatchRequest {
   base::Path socket;       // the monitor's, asked only when it lives on without having written its record
 };
 
-// Thread-safe. Callbacks come on the event loop's thread, once for each Watch; no record means that the monitor was lost.
+// Thread-safe. The event loop notices; what waits for disks and monitors runs on `asking`, and so does the callback, once
+// for each Watch. No record means that the monitor was lost.
 //
 // A monitor that has ended is reaped and its exit file read. A first process that has ended while its monitor goes on gives
-// the monitor a few seconds; then it is asked over its socket (the disk may be full), and if it does not answer either
-// (stopped, stuck) it is killed.
+// the monitor a few seconds; then it is asked over its socket. It may still be draining the output, or have nowhere to
+// write its record (a broken disk): it gets more time, or its answer counts. If it does not answer (stopped, stuck) it is
+// killed.
 class ExitWatch {
  public:
   using OnExit = std::function<void(const std::string& id, std::optional<conmon::ExitRecord>)>;
-  ExitWatch(boost::asio::io_context& loop, OnExit on_exit);
+  ExitWatch(boost::asio::io_context& loop, base::Executor& asking, OnExit on_exit);
   ~ExitWatch();
 
   void Watch(WatchRequest request);
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Shared;
+  std::shared_ptr<Shared> shared_;
 };
 
 }  // namespace berth::container

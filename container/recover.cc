@@ -29,15 +29,20 @@ base::Status Containers::Recover(const Report& report) {
   const auto known = [&](const std::string& id) { return store_.Get(id) != nullptr; };
   ASSIGN_OR_RETURN(const auto orphans, state::OrphanedLedgers(parts_.run_folder, parts_.state_folder, known));
   for (const std::string& id : orphans) {
-    ASSIGN_OR_RETURN(std::shared_ptr<state::Ledger> ledger, state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, parts_.same_boot));
-    const state::UndoReport undone = ledger->Undo(*parts_.undoers, base::Context().WithTimeout(std::chrono::seconds(30)));
-    if (!undone.complete()) parts_.leftovers->Add(id, ledger, undone.Text());
-    report(base::Cat("container ", id, ": left without a record, ", undone.undone, " effects undone"));
+    auto ledger = state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, parts_.same_boot);
+    if (!ledger) {
+      report(base::Cat("container ", id, ": ", ledger.error().Text()));
+      continue;
+    }
+    report(base::Cat("container ", id, ": left without a record, ", (*ledger)->entries().size(), " effects are being undone"));
+    UndoBehind(id, *std::move(ledger), "left by a daemon that was cut short");
   }
   if (const auto folders = base::ListFolder(parts_.state_folder)) {
+    std::set<std::string> undoing;
+    for (const auto& leftover : parts_.leftovers->List()) undoing.insert(leftover.id);
     // A record that was set aside stays with its folder, for people to look at.
     for (const std::string& id : *folders) {
-      if (!known(id) && !base::Exists(StateFolder(id) / "record.json.bad")) Discard(id);
+      if (!known(id) && !undoing.contains(id) && !base::Exists(StateFolder(id) / "record.json.bad")) Discard(id);
     }
   }
   if (const auto trash = base::ListFolder(parts_.trash_folder)) {
@@ -47,6 +52,11 @@ base::Status Containers::Recover(const Report& report) {
     }
   }
   return {};
+}
+
+// The start waits for nobody's runtime.
+void Containers::UndoBehind(const std::string& id, std::shared_ptr<state::Ledger> ledger, std::string why) {
+  parts_.leftovers->Add(id, std::move(ledger), std::move(why), [this, id] { Discard(id); });
 }
 
 base::Status Containers::RecoverOne(const std::string& id, const Container& container, const Report& report) {
@@ -63,13 +73,14 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
   live->sooner.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!live->exited || !live->sooner) return base::FailErrno(errno, "eventfd");
 
+  if (const size_t damaged = live->ledger->damaged(); damaged > 0) {
+    report(base::Cat("container ", id, ": ", damaged, " unreadable lines or files of its ledger; what they told cannot be undone"));
+  }
   // A creation that never succeeded: nobody was told of it.
   if (same_boot && !live->ledger->owned() && !live->ledger->empty()) {
-    const state::UndoReport undone = live->ledger->Undo(*parts_.undoers, base::Context().WithTimeout(std::chrono::seconds(30)));
-    if (!undone.complete()) parts_.leftovers->Add(id, live->ledger, undone.Text());
     RETURN_IF_ERROR(store_.Erase(id));
-    Discard(id);
-    report(base::Cat("container ", id, ": its creation was cut short and is undone"));
+    UndoBehind(id, live->ledger, "its creation was cut short");
+    report(base::Cat("container ", id, ": its creation was cut short and is being undone"));
     return {};
   }
   live_.With([&](auto& all) { all[id] = live; });
@@ -104,20 +115,24 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
                 .process = watched ? *std::move(watched) : base::UniqueFd(),
                 .exit_file = ExitFile(id),
                 .socket = MonitorSocket(id)});
-  // A start whose outcome nobody noted: the runtime knows.
   if (container.state == State::kCreated) {
-    ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container.runtime));
-    const auto state = runtime->GetState(id, base::Context().WithTimeout(std::chrono::seconds(10)));
-    if (state && state->phase == oci::Phase::kRunning) {
-      const auto run = [](const Container& old) -> base::Result<Container> {
-        Container changed = old;
-        if (changed.state == State::kCreated) changed.state = State::kRunning;
-        if (changed.started_at == 0) changed.started_at = base::UnixNanos();
-        return changed;
-      };
-      if (auto updated = store_.Update(id, run, state::Persist::kBestEffort); !updated) return tl::make_unexpected(updated.error());
-    }
+    return Submit([this, id, runtime = container.runtime] { (void)FindOutStarted(id, runtime); });
   }
+  return {};
+}
+
+// A start whose outcome nobody noted: the runtime knows. Behind, because it may take its time.
+base::Status Containers::FindOutStarted(const std::string& id, const std::string& runtime_name) {
+  ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(runtime_name));
+  ASSIGN_OR_RETURN(const oci::State state, runtime->GetState(id, life_.WithTimeout(std::chrono::seconds(10))));
+  if (state.phase != oci::Phase::kRunning) return {};
+  const auto run = [](const Container& old) -> base::Result<Container> {
+    Container changed = old;
+    if (changed.state == State::kCreated) changed.state = State::kRunning;
+    if (changed.started_at == 0) changed.started_at = base::UnixNanos();
+    return changed;
+  };
+  RETURN_IF_ERROR(store_.Update(id, run, state::Persist::kBestEffort));
   return {};
 }
 

@@ -11,6 +11,10 @@ namespace berth::container {
 using base::Code;
 using base::Fail;
 
+namespace {
+constexpr auto kStateTime = std::chrono::seconds(5);
+}  // namespace
+
 base::Status Containers::Start(const std::string& id, const base::Context& context) {
   ASSIGN_OR_RETURN(const auto container, Find(id));
   auto result = operations_.Run({.key = "start/" + container->id,
@@ -32,7 +36,13 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
   }
   ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
   stage.Enter("runtime start");
-  if (base::Status started = runtime->Start(id, context); !started) {
+  base::Status started = runtime->Start(id, context);
+  if (!started) {
+    // A daemon that was killed between the runtime's start and the record's leaves a container that runs already.
+    const auto now = runtime->GetState(id, life_.WithTimeout(kStateTime));
+    if (now && now->phase == oci::Phase::kRunning) started = {};
+  }
+  if (!started) {
     SetExited(id, {.code = 128, .finished_at = base::UnixNanos(), .reason = "StartError", .message = started.error().message},
               base::Durability::kVolatile);
     if (base::Status killed = Kill(*container); !killed) started.error().clean_up = killed.error().message;

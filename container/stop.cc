@@ -69,15 +69,16 @@ void Containers::RunStop(const std::string& id, const LivePtr& live) {
   // One that was never started has nobody to take a signal.
   if (container->state == State::kRunning && kill_at() > base::Monotonic::now()) {
     (void)base::SignalPidfd(live->process.get(), container->stop_signal);  // gone already: its exit is on its way
-    pollfd fds[2] = {{live->exited.get(), POLLIN, 0}, {live->sooner.get(), POLLIN, 0}};
+    pollfd fds[3] = {{live->exited.get(), POLLIN, 0}, {live->sooner.get(), POLLIN, 0}, {life_.fd(), POLLIN, 0}};
     while (kill_at() > base::Monotonic::now() && fds[0].revents == 0) {
-      if (poll(fds, 2, base::PollTimeout(kill_at())) > 0 && fds[1].revents != 0) {
+      if (life_.cancelled()) return;
+      if (poll(fds, 3, base::PollTimeout(kill_at())) > 0 && fds[1].revents != 0) {
         eventfd_t drained = 0;
         eventfd_read(live->sooner.get(), &drained);
       }
     }
   }
-  const base::Context patience = base::Context().WithTimeout(kKillTime);
+  const base::Context patience = life_.WithTimeout(kKillTime);
   pollfd exited{live->exited.get(), POLLIN, 0};
   if (poll(&exited, 1, 0) == 0) {
     (void)Kill(*container);
@@ -85,6 +86,11 @@ void Containers::RunStop(const std::string& id, const LivePtr& live) {
   }
   // Not ended even so: the next call tries again.
   live->stopping.With([](Live::Stopping& stopping) { stopping = {}; });
+}
+
+void Containers::End() {
+  operations_.CancelAll();
+  life_.Cancel();
 }
 
 base::Status Containers::StopAll(const std::string& sandbox_id, const base::Context& context) {

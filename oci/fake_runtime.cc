@@ -157,4 +157,8 @@ base::Result<Features> FakeRuntime::GetFeatures(const base::Context&) {
   return shared_.Lock()->features;
 }
 
+std::shared_ptr<const Features> FakeRuntime::KnownFeatures() const {
+  return std::make_shared<const Features>(shared_.Lock()->features);
+}
+
 }  // namespace berth::oci

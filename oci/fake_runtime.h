@@ -34,6 +34,7 @@ class FakeRuntime : public Runtime {
   base::Result<base::Child> Exec(const ExecOptions& options, const base::Context& context) override;
   base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) override;
   base::Result<Features> GetFeatures(const base::Context& context) override;
+  std::shared_ptr<const Features> KnownFeatures() const override;
 
  private:
   struct Shared {

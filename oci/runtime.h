@@ -94,6 +94,8 @@ class Runtime {
   virtual base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) = 0;
 
   virtual base::Result<Features> GetFeatures(const base::Context& context) = 0;
+  // What an earlier call found out; null without one. Never waits.
+  virtual std::shared_ptr<const Features> KnownFeatures() const = 0;
 };
 
 class RuntimeBinary : public Runtime {
@@ -117,6 +119,7 @@ class RuntimeBinary : public Runtime {
   base::Result<base::Child> Exec(const ExecOptions& options, const base::Context& context) override;
   base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) override;
   base::Result<Features> GetFeatures(const base::Context& context) override;
+  std::shared_ptr<const Features> KnownFeatures() const override { return *features_.Lock(); }
 
  private:
   std::vector<std::string> Command(std::vector<std::string> rest, const base::Path& log_file = {}) const;
@@ -126,7 +129,7 @@ class RuntimeBinary : public Runtime {
   base::Error Explain(base::Error error, std::string_view verb, const std::string& id) const;
 
   const Options options_;
-  base::Guarded<std::shared_ptr<const Features>> features_;
+  mutable base::Guarded<std::shared_ptr<const Features>> features_;
 };
 
 // A runtime's message out of what it wrote to its log or to stderr: JSON lines ({"level":"error","msg":"..."}), logrus

@@ -53,9 +53,7 @@ base::Result<Pause> LaunchPause(const base::Path& program, const base::Path& gro
   if (send(ours.get(), "1", 1, MSG_NOSIGNAL) != 1) return base::FailErrno(errno, "start berth-pause");
   // No container may join the namespace before: its /proc/1/root would be the host's.
   RETURN_IF_ERROR(AwaitIsolated(ours.get()));
-  Pause pause{.process = {.pid = child->pid(), .start_time = start_time}};
-  pause.pidfd = child->Release();
-  return pause;
+  return Pause{.process = {.pid = child->pid(), .start_time = start_time}, .child = *std::move(child)};
 }
 
 }  // namespace berth::sandbox

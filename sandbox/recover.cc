@@ -20,10 +20,14 @@ base::Status Sandboxes::Recover(const Report& report) {
   const auto known = [&](const std::string& id) { return store_.Get(id) != nullptr; };
   ASSIGN_OR_RETURN(const auto orphans, state::OrphanedLedgers(parts_.run_folder, parts_.state_folder, known));
   for (const std::string& id : orphans) {
-    ASSIGN_OR_RETURN(LedgerPtr ledger, LoadLedger(id, parts_.same_boot));
-    report(base::Cat("sandbox ", id, ": left without a record, ", ledger->entries().size(), " effects are being undone"));
+    auto ledger = LoadLedger(id, parts_.same_boot);
+    if (!ledger) {
+      report(base::Cat("sandbox ", id, ": ", ledger.error().Text()));
+      continue;
+    }
+    report(base::Cat("sandbox ", id, ": left without a record, ", (*ledger)->entries().size(), " effects are being undone"));
     // CNI DEL takes time that the start has not got.
-    parts_.leftovers->Add(id, ledger, "left by a daemon that was cut short", [this, id] { Forget(id); });
+    parts_.leftovers->Add(id, *ledger, "left by a daemon that was cut short", [this, id] { Forget(id); });
   }
   for (const std::string& id : loaded.without_record) {
     if (std::find(orphans.begin(), orphans.end(), id) == orphans.end()) Forget(id);
@@ -34,6 +38,9 @@ base::Status Sandboxes::Recover(const Report& report) {
 base::Status Sandboxes::RecoverOne(const std::string& id, const Sandbox& sandbox, const Report& report) {
   const bool same_boot = parts_.same_boot && sandbox.boot_id == parts_.boot_id;
   ASSIGN_OR_RETURN(LedgerPtr ledger, LoadLedger(id, same_boot));
+  if (const size_t damaged = ledger->damaged(); damaged > 0) {
+    report(base::Cat("sandbox ", id, ": ", damaged, " unreadable lines or files of its ledger; what they told cannot be undone"));
+  }
   // A creation that never succeeded: nobody was told of it.
   if (same_boot && !ledger->owned() && !ledger->empty()) {
     RETURN_IF_ERROR(store_.Erase(id));
@@ -44,7 +51,7 @@ base::Status Sandboxes::RecoverOne(const std::string& id, const Sandbox& sandbox
   ledgers_.With([&](auto& all) { all[id] = ledger; });
   if (sandbox.state != State::kReady) return {};
   if (!same_boot) {
-    SetNotReady(id);
+    SetNotReady(id, /*with_address=*/false);
     // Namespaces are gone; the plugins' own files (addresses) are not. StopPodSandbox would do the same.
     if (!ledger->empty()) parts_.leftovers->Add(id, ledger, "the node was restarted");
     return {};

@@ -1,4 +1,6 @@
 // RunPodSandbox: files -> cgroup -> namespaces -> shm -> pause (shared pid namespace) -> CNI ADD beside the record's fsync.
+#include <algorithm>
+
 #include "base/beside.h"
 #include "base/strings.h"
 #include "base/time.h"
@@ -21,7 +23,7 @@ struct Sandboxes::Making {
   const cri::PodSandboxConfig& config;
   Sandbox sandbox{};
   LedgerPtr ledger{};
-  base::UniqueFd pause{};
+  base::Child pause{};
 
   const cri::NamespaceOption& namespaces() const { return config.linux().security_context().namespace_options(); }
 };
@@ -40,10 +42,14 @@ base::Result<std::string> Sandboxes::Run(const cri::PodSandboxConfig& config, co
                           .fingerprint = request_digest,
                           .what = "RunPodSandbox " + name,
                           .timeout = parts_.run_timeout,
-                          .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
+                          .submit = [this](std::function<void()> work) { return parts_.work->Submit(std::move(work)); },
                           .body =
                               [this, request, request_digest](const base::Context& own, state::Stage& stage) {
                                 return RunBody(request->first, request->second, request_digest, own, stage);
+                              },
+                          .abandoned =
+                              [this](base::Result<std::string> late) {
+                                if (late) (void)Remove(*late, life_.WithTimeout(parts_.run_timeout));
                               }},
                          context);
 }
@@ -79,7 +85,7 @@ base::Result<std::string> Sandboxes::RunBody(const cri::PodSandboxConfig& config
 base::Status Sandboxes::Build(Making& making, const base::Context& context, state::Stage& stage) {
   Sandbox& sandbox = making.sandbox;
   stage.Enter("files");
-  RETURN_IF_ERROR(MakeFiles(making));
+  RETURN_IF_ERROR(MakeFiles(making, context));
   stage.Enter("cgroup");
   RETURN_IF_ERROR(MakeCgroup(making));
   stage.Enter("namespaces");
@@ -91,23 +97,25 @@ base::Status Sandboxes::Build(Making& making, const base::Context& context, stat
   RETURN_IF_ERROR(context.Check("RunPodSandbox"));
   RETURN_IF_ERROR(Attach(making, context, stage));
 
+  // Given up meanwhile: its name may be another's by now.
+  RETURN_IF_ERROR(context.Check("RunPodSandbox"));
   stage.Enter("publish");
   ASSIGN_OR_RETURN(const std::string hosts, HostsFile(sandbox.hostname, sandbox.ips));
   RETURN_IF_ERROR(base::WriteFile(Files(sandbox.id) / "hosts", hosts, 0644));
   ledgers_.With([&](auto& all) { all[sandbox.id] = making.ledger; });
   const auto publish = [&](const Sandbox&) -> base::Result<Sandbox> {
-    Sandbox finished = sandbox;
-    finished.creating = false;
-    return finished;
+    return sandbox;
   };
-  if (auto shown = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  if (auto kept = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !kept) return tl::make_unexpected(kept.error());
   // After the whole record: a crash in between undoes what nobody was told of, instead of showing half of it.
   RETURN_IF_ERROR(making.ledger->Own());
-  if (making.pause) WatchPause(sandbox.id, std::move(making.pause));
+  sandbox.creating = false;
+  if (auto shown = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  if (making.pause.pid() > 0) WatchPause(sandbox.id, making.pause.Release());
   return {};
 }
 
-base::Status Sandboxes::MakeFiles(Making& making) {
+base::Status Sandboxes::MakeFiles(Making& making, const base::Context& context) {
   Sandbox& sandbox = making.sandbox;
   const base::Path files = Files(sandbox.id);
   ASSIGN_OR_RETURN(sandbox.hostname, PodHostname(making.config));
@@ -116,7 +124,9 @@ base::Status Sandboxes::MakeFiles(Making& making) {
   RETURN_IF_ERROR(base::MakeDirs(files, 0711));
   RETURN_IF_ERROR(base::WriteFile(files / "hostname", sandbox.hostname + "\n", 0644));
   RETURN_IF_ERROR(base::WriteFile(files / "resolv.conf", resolv_conf, 0644));
-  if (!making.config.log_directory().empty()) RETURN_IF_ERROR(base::MakeDirs(making.config.log_directory(), 0755));
+  if (!making.config.log_directory().empty()) {
+    RETURN_IF_ERROR(parts_.paths->EnsureFolder(making.config.log_directory(), 0755, context), "log_directory");
+  }
   return {};
 }
 
@@ -127,9 +137,22 @@ base::Status Sandboxes::MakeCgroup(Making& making) {
   // Slices are systemd's to make and to remove.
   if (parts_.systemd_cgroup) return {};
   ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(sandbox.cgroup_parent));
-  if (parts_.cgroups->Exists(group)) return {};  // the kubelet's
-  RETURN_IF_ERROR(making.ledger->Intend({.kind = "cgroup", .target = group.native()}));
+  if (parts_.cgroups->Exists(group) && !MadeByOurs(sandbox.cgroup_parent, group)) return {};  // the kubelet's
+  // Others may use the same parent meanwhile: it is given up, never emptied.
+  RETURN_IF_ERROR(making.ledger->Intend({.kind = "cgroup parent", .target = group.native()}));
   return parts_.cgroups->Create(group);
+}
+
+// Whether a pod that is still here made its parent: the last one below it removes it.
+bool Sandboxes::MadeByOurs(const std::string& parent, const base::Path& group) {
+  for (const auto& [id, other] : store_.Snapshot()) {
+    if (other.cgroup_parent != parent) continue;
+    const LedgerPtr ledger = FindLedger(id);
+    const auto entries = ledger ? ledger->entries() : std::vector<state::Entry>();
+    const auto makes = [&](const state::Entry& entry) { return entry.kind == "cgroup parent" && entry.target == group.native(); };
+    if (std::any_of(entries.begin(), entries.end(), makes)) return true;
+  }
+  return false;
 }
 
 base::Status Sandboxes::MakeNamespaces(Making& making) {
@@ -177,7 +200,7 @@ base::Status Sandboxes::StartPause(Making& making) {
   RETURN_IF_ERROR(kernel::BindMount(base::Cat("/proc/", pause.process.pid, "/ns/pid"), pinned));
   ASSIGN_OR_RETURN(const base::UniqueFd still, base::OpenProcess(pause.process.pid, pause.process.start_time));
   sandbox.pid_namespace = pinned;
-  making.pause = std::move(pause.pidfd);
+  making.pause = std::move(pause.child);
   return {};
 }
 
@@ -210,7 +233,7 @@ base::Status Sandboxes::Attach(Making& making, const base::Context& context, sta
 base::Error Sandboxes::Abandon(Making& making, base::Error cause) {
   const std::string& id = making.sandbox.id;
   // The caller's context may have ended; undoing has time of its own.
-  const state::UndoReport undone = making.ledger->Undo(*parts_.undoers, base::Context().WithTimeout(std::chrono::minutes(2)));
+  const state::UndoReport undone = making.ledger->Undo(*parts_.undoers, life_.WithTimeout(std::chrono::minutes(2)));
   if (!undone.complete()) {
     if (!cause.clean_up.empty()) cause.clean_up += "; ";
     cause.clean_up += undone.Text();

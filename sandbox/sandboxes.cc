@@ -18,6 +18,11 @@ Sandboxes::Sandboxes(Parts parts)
 
 Sandboxes::~Sandboxes() = default;
 
+void Sandboxes::End() {
+  operations_.CancelAll();
+  life_.Cancel();
+}
+
 base::Result<Sandboxes::LedgerPtr> Sandboxes::LoadLedger(const std::string& id, bool same_boot) const {
   ASSIGN_OR_RETURN(LedgerPtr ledger, state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, same_boot));
   return ledger;
@@ -73,10 +78,11 @@ base::Result<container::Pod> Sandboxes::PodOf(const Sandbox& sandbox) const {
   };
 }
 
-void Sandboxes::SetNotReady(const std::string& id) {
-  const auto stop = [](const Sandbox& old) -> base::Result<Sandbox> {
+void Sandboxes::SetNotReady(const std::string& id, bool with_address) {
+  const auto stop = [&](const Sandbox& old) -> base::Result<Sandbox> {
     Sandbox changed = old;
     changed.state = State::kNotReady;
+    if (!with_address) changed.ips.clear();
     return changed;
   };
   (void)store_.Update(id, stop, state::Persist::kBestEffort);  // removed meanwhile is fine
@@ -91,7 +97,7 @@ void Sandboxes::WatchPause(const std::string& id, base::UniqueFd pidfd) {
       siginfo_t info{};
       waitid(P_PIDFD, static_cast<id_t>(pause->native_handle()), &info, WEXITED | WNOHANG);
       // Stopped by us or died: without it the pod's processes are gone too.
-      if (base::Status submitted = Submit([this, id] { SetNotReady(id); }); !submitted) SetNotReady(id);
+      if (base::Status submitted = parts_.disk->Submit([this, id] { SetNotReady(id); }); !submitted) SetNotReady(id);
     });
   });
 }

@@ -16,6 +16,7 @@
 #include "container/pod.h"
 #include "cri-proto/cri.h"
 #include "kernel/cgroup.h"
+#include "kernel/foreign_path.h"
 #include "network/network.h"
 #include "sandbox/sandbox.h"
 #include "state/leftovers.h"
@@ -37,18 +38,20 @@ struct Parts {
   std::string default_runtime;
   std::chrono::nanoseconds run_timeout{std::chrono::minutes(4)};
   kernel::CgroupTree* cgroups = nullptr;
+  kernel::ForeignPaths* paths = nullptr;
   network::Network* network = nullptr;
   container::Containers* containers = nullptr;
   const container::Runtimes* runtimes = nullptr;
   state::LeftoverQueue* leftovers = nullptr;
   const state::Undoers* undoers = nullptr;
-  base::Executor* work = nullptr;  // bodies of operations
+  base::Executor* work = nullptr;      // bodies of Run
+  base::Executor* end_work = nullptr;  // bodies of Stop and Remove
   base::Executor* disk = nullptr;  // what those wait for: records
   boost::asio::io_context* loop = nullptr;
 };
 
-// The undoers of what sandboxes write into their ledgers beside those of containers: "namespace", "cni".
-state::Undoers SandboxUndoers(network::Network& network);
+// The undoers of what sandboxes write into their ledgers beside those of containers: "namespace", "cni", "cgroup parent".
+state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups);
 
 // Thread-safe. Calls that can wait take the caller's context and block; those on one pod join each other. Ids may be unique
 // prefixes: kNotFound, kInvalidArgument when ambiguous.
@@ -70,6 +73,9 @@ class Sandboxes {
   // Stops, removes the containers, then the sandbox. Unknown is success.
   base::Status Remove(const std::string& id, const base::Context& context);
 
+  // For the daemon's end: operations in flight are cancelled, undoing is left to the next start.
+  void End();
+
   // Finished creations only. Never waits.
   std::vector<std::shared_ptr<const Sandbox>> List() const;
   base::Result<std::shared_ptr<const Sandbox>> Find(const std::string& id_or_prefix) const;
@@ -89,13 +95,12 @@ class Sandboxes {
   base::Path Files(const std::string& id) const { return RunFolder(id) / "files"; }
   base::Result<LedgerPtr> LoadLedger(const std::string& id, bool same_boot) const;
   LedgerPtr FindLedger(const std::string& id);
-  base::Status Submit(std::function<void()> work) { return parts_.work->Submit(std::move(work)); }
-
   base::Result<std::string> RunBody(const cri::PodSandboxConfig& config, const std::string& handler,
                                     const std::string& request_digest, const base::Context& context, state::Stage& stage);
   base::Status Build(Making& making, const base::Context& context, state::Stage& stage);
-  base::Status MakeFiles(Making& making);
+  base::Status MakeFiles(Making& making, const base::Context& context);
   base::Status MakeCgroup(Making& making);
+  bool MadeByOurs(const std::string& parent, const base::Path& group);
   base::Status MakeNamespaces(Making& making);
   base::Status StartPause(Making& making);
   base::Status Attach(Making& making, const base::Context& context, state::Stage& stage);
@@ -106,12 +111,13 @@ class Sandboxes {
   base::Result<std::string> RunOperation(std::string_view verb, const std::string& id,
                                          base::Result<std::string> (Sandboxes::*body)(const std::string&, const base::Context&, state::Stage&),
                                          const base::Context& context);
-  void SetNotReady(const std::string& id);
+  void SetNotReady(const std::string& id, bool with_address = true);
   void WatchPause(const std::string& id, base::UniqueFd pidfd);
   void Forget(const std::string& id);
   base::Status RecoverOne(const std::string& id, const Sandbox& sandbox, const std::function<void(const std::string&)>& report);
 
   const Parts parts_;
+  const base::Context life_ = base::Context::Make();  // cancelled by End
   state::Store<Sandbox> store_;
   state::Operations<std::string> operations_;
   base::Guarded<std::map<std::string, LedgerPtr>> ledgers_;

@@ -11,8 +11,18 @@ namespace berth::sandbox {
 using base::Code;
 using base::Fail;
 
-state::Undoers SandboxUndoers(network::Network& network) {
+state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups) {
   return {
+      {"cgroup parent",
+       [&cgroups](const state::Entry& entry, const base::Context&) -> base::Status {
+         for (const base::Path& folder : cgroups.Folders(entry.target)) {
+           // In use by another pod, or not there in this hierarchy: not ours to remove.
+           if (rmdir(folder.c_str()) != 0 && errno != EBUSY && errno != ENOTEMPTY && errno != ENOENT) {
+             return base::FailErrno(errno, "remove ", folder.native());
+           }
+         }
+         return {};
+       }},
       {"namespace", [](const state::Entry& entry, const base::Context&) { return kernel::UnpinNamespace(entry.target); }},
       {"cni",
        [&network](const state::Entry& entry, const base::Context& context) {
@@ -24,7 +34,7 @@ state::Undoers SandboxUndoers(network::Network& network) {
 namespace {
 
 // The pod's files and cgroup are still in use by its stopped containers.
-bool EndsWithStop(const state::Entry& entry) { return entry.kind != "folder" && !(entry.kind == "cgroup" && !entry.target.ends_with(".pause")); }
+bool EndsWithStop(const state::Entry& entry) { return entry.kind != "folder" && entry.kind != "cgroup parent"; }
 
 }  // namespace
 
@@ -41,7 +51,7 @@ base::Result<std::string> Sandboxes::RunOperation(std::string_view verb, const s
   return operations_.Run({.key = base::Cat(verb, "/", whole),
                           .what = base::Cat(verb, " sandbox ", whole),
                           .timeout = parts_.run_timeout,
-                          .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
+                          .submit = [this](std::function<void()> work) { return parts_.end_work->Submit(std::move(work)); },
                           .body = [this, whole, body](const base::Context& own, state::Stage& stage) { return (this->*body)(whole, own, stage); }},
                          context);
 }

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -19,6 +20,7 @@
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
 
+#include "base/beside.h"
 #include "kernel/boot.h"
 #include "kernel/limits.h"
 #include "network/conf_watcher.h"
@@ -37,7 +39,11 @@ namespace {
 
 // For calls in flight. Idle connections of clients that stay are closed only at its end, so it is short.
 constexpr auto kShutdownTime = std::chrono::milliseconds(500);
-constexpr auto kGcTime = std::chrono::minutes(10);
+// Before the first pod can be added: what the plugins do not get done in it is tried at the next start.
+constexpr auto kGcTime = std::chrono::seconds(3);
+constexpr auto kUndoTime = std::chrono::minutes(1);
+constexpr int kUndoers = 4;
+constexpr auto kFeaturesTime = std::chrono::seconds(2);
 constexpr auto kDirtyRetry = std::chrono::seconds(10);
 constexpr size_t kMaxProblems = 100;
 
@@ -110,6 +116,7 @@ struct Daemon::Parts {
   std::unique_ptr<kernel::CgroupTree> cgroups;
   std::unique_ptr<kernel::ForeignPaths> paths;
   container::Runtimes runtimes;
+  std::vector<base::Beside> features;  // that the runtimes are being asked for
   std::unique_ptr<image::Store> images;
   std::unique_ptr<image::Puller> puller;
   std::unique_ptr<network::Network> network;
@@ -152,6 +159,13 @@ base::Status Daemon::Parts::Make() {
       .helper = programs.helper, .deadline = config.helpers.path_timeout, .cap = static_cast<size_t>(config.helpers.max_stuck)});
   ASSIGN_OR_RETURN(runtimes, FindRuntimes(config, programs.helper, systemd));
   ASSIGN_OR_RETURN(const std::string default_runtime, DefaultRuntime(config, runtimes));
+  // Asked beside all that follows. One that does not answer is asked again by the calls that need it, never by Status.
+  for (const auto& [name, runtime] : runtimes) {
+    features.emplace_back(executors->query, [runtime]() -> base::Status {
+      RETURN_IF_ERROR(runtime->GetFeatures(base::Context().WithTimeout(kFeaturesTime)));
+      return {};
+    });
+  }
 
   image::Store::Options store{.folder = config.state_root / "images", .pinned = config.image.pinned};
   store.limits.file_bytes = config.image.max_layer_size.bytes;
@@ -165,7 +179,7 @@ base::Status Daemon::Parts::Make() {
   ASSIGN_OR_RETURN(network, network::Network::Open(NetworkOptionsOf(config)));
 
   undoers = container::ContainerUndoers(runtimes, *cgroups);
-  undoers.merge(sandbox::SandboxUndoers(*network));
+  undoers.merge(sandbox::SandboxUndoers(*network, *cgroups));
   leftover_timer = std::make_unique<asio::steady_timer>(loop);
   dirty_timer = std::make_unique<asio::steady_timer>(loop);
   state::LeftoverQueue::Options queue{.undoers = undoers};
@@ -215,12 +229,14 @@ base::Status Daemon::Parts::Make() {
                                                                   .default_runtime = default_runtime,
                                                                   .run_timeout = config.container.create_timeout,
                                                                   .cgroups = cgroups.get(),
+                                                                  .paths = paths.get(),
                                                                   .network = network.get(),
                                                                   .containers = containers.get(),
                                                                   .runtimes = &runtimes,
                                                                   .leftovers = leftovers.get(),
                                                                   .undoers = &undoers,
-                                                                  .work = &executors->work,
+                                                                  .work = &executors->pod_work,
+                                                                  .end_work = &executors->pod_end_work,
                                                                   .disk = &executors->disk,
                                                                   .loop = &loop});
   constexpr int kSysResource = 24;
@@ -245,14 +261,18 @@ base::Status Daemon::Parts::Restore() {
   RETURN_IF_ERROR(sandboxes->Recover(report), "restore sandboxes");
   images->Collect();
   // From here on the run root belongs to this boot. Before, a crash must find it as it was.
-  RETURN_IF_ERROR(base::WriteFile(config.run_root / "boot_id", boot_id));
-  std::set<std::string> valid;
-  for (const auto& sandbox : sandboxes->List()) {
-    if (sandbox->state == sandbox::State::kReady) valid.insert(sandbox->id);
+  if (base::Status written = same_boot ? base::Status() : base::WriteFile(config.run_root / "boot_id", boot_id); !written) {
+    Report("the next start will take this boot for another: " + written.error().Text());
   }
-  return executors->query.Submit([this, valid] {
-    if (base::Status cleaned = network->Gc(valid, base::Context().WithTimeout(kGcTime)); !cleaned) Report("network: " + cleaned.error().message);
-  });
+  // Sandboxes that are known see to their own attachments.
+  std::set<std::string> valid;
+  for (const auto& sandbox : sandboxes->List()) valid.insert(sandbox->id);
+  if (base::Status cleaned = network->Gc(valid, base::Context().WithTimeout(kGcTime)); !cleaned) Report("network: " + cleaned.error().message);
+  for (base::Beside& asked : features) {
+    if (base::Status told = asked.Join(); !told) Report(told.error().Text());
+  }
+  features.clear();
+  return {};
 }
 
 void Daemon::Parts::Watch() {
@@ -264,7 +284,7 @@ void Daemon::Parts::Watch() {
     return;
   }
   conf_watcher = *std::move(watcher);
-  conf_event = std::make_unique<asio::posix::stream_descriptor>(loop, dup(conf_watcher->fd()));
+  conf_event = std::make_unique<asio::posix::stream_descriptor>(loop, fcntl(conf_watcher->fd(), F_DUPFD_CLOEXEC, 0));
   const auto wait = [this](const auto& self) -> void {
     conf_event->async_wait(asio::posix::stream_descriptor::wait_read, [this, self](const boost::system::error_code& error) {
       if (error) return;
@@ -282,10 +302,12 @@ void Daemon::Parts::ArmLeftovers() {
   leftover_timer->async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     const auto run = [this] {
-      leftovers->RunDue(base::Context().WithTimeout(std::chrono::minutes(1)));
+      leftovers->RunDue(kUndoTime);
       asio::post(loop, [this] { ArmLeftovers(); });
     };
-    if (!executors->query.Submit(run)) ArmLeftovers();
+    for (int i = 0; i < kUndoers; ++i) {
+      if (!executors->leftovers.Submit(run)) break;
+    }
   });
 }
 
@@ -312,7 +334,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::Make(config::Config config) {
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Daemon::~Daemon() {
-  if (parts_) parts_->executors.reset();
+  if (parts_) parts_->executors.reset();  // a daemon that never served
 }
 
 base::Status Daemon::Serve() {
@@ -357,8 +379,11 @@ base::Status Daemon::Serve() {
   parts.loop.restart();
   std::thread loop([&] { parts.loop.run(); });
   server->Shutdown(std::chrono::system_clock::now() + kShutdownTime);
+  parts.containers->End();
+  parts.sandboxes->End();
   parts.loop.stop();
   loop.join();
+  parts.executors.reset();  // nobody hands them work any more: calls in flight end before the server does
   return base::RemoveFile(socket);
 }
 

@@ -17,10 +17,10 @@ void AddCondition(cri::StatusResponse& reply, const char* type, const base::Stat
 }
 
 // The kubelet asks for features by the pod's handler name, "" for the default: a missing entry is "not known".
-void AddHandler(cri::StatusResponse& reply, const std::string& name, oci::Runtime& runtime, const base::Context& context) {
+void AddHandler(cri::StatusResponse& reply, const std::string& name, const oci::Runtime& runtime) {
   cri::RuntimeHandler* handler = reply.add_runtime_handlers();
   handler->set_name(name);
-  const auto features = runtime.GetFeatures(context);
+  const auto features = runtime.KnownFeatures();
   handler->mutable_features()->set_recursive_read_only_mounts(features && features->recursive_read_only);
 }
 
@@ -48,8 +48,8 @@ base::Result<cri::StatusResponse> Status(Services& services, const cri::StatusRe
                has_runtime ? base::Status() : base::Fail(base::Code::kUnavailable, "no OCI runtime: neither crun nor runc was found"),
                "NoRuntime", "");
   AddCondition(reply, "NetworkReady", services.network.Status(context), "NetworkPluginNotReady", "Network plugin returns error: ");
-  if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime), context);
-  for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime, context);
+  if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime));
+  for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime);
   reply.mutable_features()->set_supplemental_groups_policy(true);
   if (request.verbose()) (*reply.mutable_info())["config"] = json::Dump(VerboseInfo(services));
   return reply;

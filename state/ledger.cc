@@ -67,7 +67,13 @@ Result<std::unique_ptr<Ledger>> Ledger::Load(Files files, bool same_boot) {
 Status Ledger::LoadFile(const base::Path& path, bool durable, FileState& state) {
   const auto text = base::ReadFile(path, kMaxFile);
   if (!text && (text.error().err == ENOENT || text.error().err == ENOTDIR)) return {};
-  if (!text) return tl::make_unexpected(text.error());
+  if (!text) {
+    // Set aside for people to look at: nothing must depend on it.
+    const base::Path aside = path.native() + ".bad";
+    if (rename(path.c_str(), aside.c_str()) != 0) return tl::make_unexpected(text.error());
+    ++damaged_;
+    return {};
+  }
   state.exists = true;
   std::string_view rest = *text;
   while (!rest.empty()) {

@@ -61,7 +61,8 @@ class Ledger {
   };
 
   // Reads what is there; missing files are empty ones. Folders are made when the first entry is written. `same_boot` false:
-  // entries of the run root's file count as undone and that file is removed. Unreadable lines are skipped and counted.
+  // entries of the run root's file count as undone and that file is removed. Unreadable lines are skipped and counted; a
+  // file that cannot be read at all is set aside as <name>.bad and counts as one.
   static base::Result<std::unique_ptr<Ledger>> Load(Files files, bool same_boot);
 
   // Writes the intent down; only then may the effect be caused. The entry's seq is returned. kVolatile leaves a durable

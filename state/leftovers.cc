@@ -22,7 +22,7 @@ void LeftoverQueue::Add(std::string id, std::shared_ptr<Ledger> ledger, std::str
   if (options_.changed) options_.changed();
 }
 
-size_t LeftoverQueue::RunDue(const base::Context& context) {
+size_t LeftoverQueue::RunDue(std::chrono::nanoseconds each) {
   const TimePoint now = options_.now();
   std::vector<std::string> due;
   items_.With([&](const auto& items) {
@@ -31,7 +31,7 @@ size_t LeftoverQueue::RunDue(const base::Context& context) {
     }
   });
   size_t completed = 0;
-  for (const std::string& id : due) completed += RunOne(id, context) ? 1 : 0;
+  for (const std::string& id : due) completed += RunOne(id, base::Context().WithTimeout(each)) ? 1 : 0;
   if (!due.empty() && options_.changed) options_.changed();
   return completed;
 }
@@ -41,7 +41,7 @@ bool LeftoverQueue::RunOne(const std::string& id, const base::Context& context) 
   {
     auto items = items_.Lock();
     const auto at = items->find(id);
-    if (at == items->end() || at->second.running) return false;
+    if (at == items->end() || at->second.running || at->second.due > options_.now()) return false;
     at->second.running = true;
     ledger = at->second.ledger;
   }

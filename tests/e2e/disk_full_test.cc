@@ -112,5 +112,33 @@ TEST_F(DiskFull, DaemonStartsAndListsWithoutAByteFree) {
   EXPECT_CALL_OK(cri().RemovePod(made.pod));
 }
 
+class DiskFullRunRoot : public OnNode {
+ protected:
+  void Prepare() override {
+    const Path run = daemon().options().run_root;
+    ASSERT_EQ(::mount("run", run.c_str(), "tmpfs", 0, "size=8m"), 0);
+  }
+  void TearDown() override {
+    const Path run = IsSkipped() ? Path() : daemon().options().run_root;
+    OnNode::TearDown();
+    if (!run.empty()) ::umount2(run.c_str(), MNT_DETACH);
+  }
+};
+
+TEST_F(DiskFullRunRoot, DaemonStartsStopsAndRemoves) {
+  Made made = RunContainer({"sleep", "1000"});
+  const Path filler = daemon().options().run_root / "filler";
+  base::UniqueFd fd = base::Open(filler, O_WRONLY | O_CREAT | O_APPEND, 0600).value();
+  const std::string block(4096, 'f');
+  while (::write(fd.get(), block.data(), block.size()) > 0) {
+  }
+  ASSERT_STATUS_OK(daemon().Kill());
+  StartAgain();
+  EXPECT_CALL_OK(cri().Stop(made.container, 0));
+  EXPECT_CALL_OK(cri().StopPod(made.pod));
+  EXPECT_CALL_OK(cri().RemovePod(made.pod));
+  ASSERT_STATUS_OK(base::RemoveFile(filler));
+}
+
 }  // namespace
 }  // namespace berth::e2e

@@ -1,6 +1,9 @@
 // CNI plugins that fail, hang or are missing, and configuration that comes and goes.
 #include <sys/mount.h>
 
+#include <atomic>
+#include <thread>
+
 #include "tests/e2e/harness/fixture.h"
 
 namespace berth::e2e {
@@ -150,6 +153,45 @@ TEST_F(NetworkFault, HostNetworkPodsRunWithoutANetwork) {
   auto config = Pod();
   config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(v1::NODE);
   EXPECT_FALSE(RunPod(config).empty());
+}
+
+class NetworkFaultOfManyPods : public NetworkFault {
+ protected:
+  Daemon::Options DaemonOptions() override { return OnNode::DaemonOptions(); }
+};
+
+TEST_F(NetworkFaultOfManyPods, PluginsThatHangKeepNobodyElseWaiting) {
+  constexpr int kHanging = 34;  // more than there are threads for operations on containers
+  const Path go = folder() / "go";
+  UsePlugin("ADD", Cat("until [ -e ", go.string(), " ]; do sleep 0.2; done"));
+  const auto on_host = [](auto& config) {
+    config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(v1::NODE);
+  };
+  Made host = RunContainer({"sleep", "1000"}, [&](v1::PodSandboxConfig& pod, v1::ContainerConfig& container) {
+    on_host(pod);
+    on_host(container);
+  });
+  std::vector<v1::PodSandboxConfig> configs;
+  for (int i = 0; i < kHanging; ++i) configs.push_back(Pod());
+  std::atomic<int> answered = 0;
+  std::vector<std::thread> callers;
+  for (const auto& config : configs) {
+    callers.emplace_back([&] {
+      EXPECT_CALL_OK(cri().RunPod(config, {}, std::chrono::seconds(120)));
+      ++answered;
+    });
+  }
+  EXPECT_TRUE(Eventually([] { return ProcessesNamed("faulty").size() >= kHanging; }, std::chrono::seconds(60)));
+  auto next_config = Container({"sleep", "1000"}, "next");
+  on_host(next_config);
+  auto next = cri().Create(host.pod, next_config, host.pod_config);
+  EXPECT_CALL_OK(next);
+  EXPECT_CALL_OK(cri().Start(next->container_id()));
+  EXPECT_CALL_OK(cri().StopPod(host.pod));
+  EXPECT_CALL_OK(cri().RemovePod(host.pod));
+  EXPECT_EQ(answered, 0);
+  ASSERT_STATUS_OK(base::WriteFile(go, ""));
+  for (std::thread& caller : callers) caller.join();
 }
 
 }  // namespace

@@ -199,5 +199,25 @@ TEST_P(Pod, ANewAttemptOfAStoppedPodIsAnotherPod) {
   EXPECT_EQ(cri().PodStatus(second)->status().metadata().attempt(), 1u);
 }
 
+TEST_P(Pod, PodsBelowOneParentLeaveEachOtherAlone) {
+  std::vector<std::string> pods;
+  std::string container;
+  for (int i = 0; i < 2; ++i) {
+    auto config = OnNode::Pod();
+    config.mutable_linux()->set_cgroup_parent("/berth-e2e-shared/parent");
+    pods.push_back(RunPod(config));
+    auto created = cri().Create(pods.back(), Container({"sleep", "1000"}), config);
+    ASSERT_CALL_OK(created);
+    container = created->container_id();
+    ASSERT_CALL_OK(cri().Start(container));
+  }
+  ASSERT_CALL_OK(cri().RemovePod(pods[0]));
+  EXPECT_EQ(cri().Status(container)->status().state(), v1::CONTAINER_RUNNING);
+  ASSERT_CALL_OK(cri().RemovePod(pods[1]));
+  // What is above the parent is whoever's named it.
+  for (const char* hierarchy : {"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd", ""})
+    ::rmdir((base::Path("/sys/fs/cgroup") / hierarchy / "berth-e2e-shared").c_str());
+}
+
 }  // namespace
 }  // namespace berth::e2e

@@ -216,5 +216,32 @@ TEST_F(RestartOnBrokenRecords, DaemonStartsWithEachStateFileTruncatedZeroedOrGar
   }
 }
 
+TEST_P(Restart, TermDuringAGracePeriodEndsTheDaemonAndLeavesTheContainer) {
+  Made made = RunContainer(Sh("trap 'echo term' TERM; echo ready; while :; do sleep 0.1; done"));
+  ASSERT_TRUE(Eventually([&] { return LogText(made.log()) == "ready\n"; }));
+  std::thread caller([&] { EXPECT_FALSE(cri().Stop(made.container, 600).ok()); });
+  ASSERT_TRUE(Eventually([&] { return LogText(made.log()) == "ready\nterm\n"; }));
+  ASSERT_STATUS_OK(daemon().Stop());  // an error after 20 s
+  caller.join();
+  StartAgain();
+  EXPECT_EQ(cri().Status(made.container)->status().state(), v1::CONTAINER_RUNNING);
+  EXPECT_CALL_OK(cri().Stop(made.container, 0));
+}
+
+TEST_F(RestartOnBrokenRecords, LedgerThatCannotBeReadIsSetAside) {
+  Made made = RunContainer({"sleep", "1000"});
+  ASSERT_STATUS_OK(daemon().Kill());
+  const Path state = daemon().options().state_root / "sandboxes" / made.pod;
+  ASSERT_STATUS_OK(base::RemoveFile(state / "ledger"));
+  ASSERT_STATUS_OK(base::MakeDirs(state / "ledger"));
+  StartAgain();
+  EXPECT_EQ(cri().Status(made.container)->status().state(), v1::CONTAINER_RUNNING);
+  EXPECT_CALL_OK(cri().StopPod(made.pod));
+  EXPECT_CALL_OK(cri().RemovePod(made.pod));
+  Restart();  // what the ledger knew the network's own books still know
+  EXPECT_TRUE(base::Exists(state / "ledger.bad"));
+  ASSERT_STATUS_OK(base::RemoveTree(state));
+}
+
 }  // namespace
 }  // namespace berth::e2e

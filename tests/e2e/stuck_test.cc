@@ -120,5 +120,32 @@ TEST_F(Stuck, PodOfAStuckContainerCanBeRemoved) {
   ReleaseDead();
 }
 
+TEST_F(Stuck, LogFolderThatHangsFailsThePodAlone) {
+  auto config = Pod("victim");
+  config.set_log_directory((dead() / "logs").string());
+  auto run = cri().RunPod(config, {}, milliseconds(20000));
+  EXPECT_FALSE(run.ok());
+  EXPECT_THAT(run.message(), HasSubstr("log_directory"));
+  EXPECT_THAT(cri().Pods()->items(), IsEmpty());
+}
+
+class StuckRuntime : public OnNode {
+ protected:
+  Daemon::Options DaemonOptions() override {
+    auto options = OnNode::DaemonOptions();
+    options.settings["runtimes.silent"] = Cat("{path: ", (folder() / "runtime-silent").string(), "}");
+    return options;
+  }
+  void Prepare() override { ASSERT_STATUS_OK(daemon().WriteRuntime("silent", "exec sleep 1000")); }
+};
+
+TEST_F(StuckRuntime, StatusAnswersAndOtherHandlersWork) {
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_CALL_OK(cri().Call(&v1::RuntimeService::Stub::Status, v1::StatusRequest(), milliseconds(10000)));
+  }
+  Made made = RunContainer(Sh("exit 3"));
+  EXPECT_EQ(WaitExited(made.container).exit_code(), 3);
+}
+
 }  // namespace
 }  // namespace berth::e2e

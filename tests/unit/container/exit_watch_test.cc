@@ -37,7 +37,8 @@ class ExitWatchTest : public testing::Test {
   std::optional<std::optional<conmon::ExitRecord>> Told(WatchRequest request) {
     std::optional<std::optional<conmon::ExitRecord>> told;
     boost::asio::io_context loop;
-    ExitWatch watch(loop, [&](const std::string& id, std::optional<conmon::ExitRecord> record) {
+    base::Executor asking({.name = "asking", .threads = 2});
+    ExitWatch watch(loop, asking, [&](const std::string& id, std::optional<conmon::ExitRecord> record) {
       EXPECT_EQ(id, "c1");
       told = std::move(record);
       loop.stop();

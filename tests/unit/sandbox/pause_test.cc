@@ -47,9 +47,8 @@ class PauseTest : public testing::Test {
   void TearDown() override {
     if (group_.empty()) return;
     EXPECT_TRUE(tree_.Kill(group_));
-    if (pause_.pidfd) {
-      siginfo_t info{};
-      EXPECT_EQ(waitid(P_PIDFD, static_cast<id_t>(pause_.pidfd.get()), &info, WEXITED), 0);
+    if (pause_.child.pid() > 0) {
+      EXPECT_TRUE(pause_.child.Wait(kLong, "berth-pause"));
     }
     EXPECT_TRUE(tree_.WaitEmpty(group_, kLong));
     const base::Status removed = tree_.Remove(group_);
@@ -149,13 +148,11 @@ TEST_F(PauseTest, ReapsOrphans) {
 }
 
 TEST_F(PauseTest, EndsOnTermAndInt) {
-  ASSERT_TRUE(base::SignalPidfd(pause_.pidfd.get(), SIGCHLD));
-  ASSERT_TRUE(base::SignalPidfd(pause_.pidfd.get(), SIGTERM));
-  siginfo_t info{};
-  ASSERT_EQ(waitid(P_PIDFD, static_cast<id_t>(pause_.pidfd.get()), &info, WEXITED), 0);
-  EXPECT_EQ(info.si_code, CLD_EXITED);
-  EXPECT_EQ(info.si_status, 0);
-  pause_.pidfd.Reset();
+  ASSERT_TRUE(pause_.child.Signal(SIGCHLD));
+  ASSERT_TRUE(pause_.child.Signal(SIGTERM));
+  const auto exit = pause_.child.Wait(kLong, "berth-pause");
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->Text(), "exit code 0");
 }
 
 TEST(Pause, EndsWhenTheByteNeverComes) {

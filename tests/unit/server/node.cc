@@ -61,7 +61,7 @@ void Node::MakeServices() {
       .store = images_.get(), .registry = {.attempts = 1, .first_delay = std::chrono::milliseconds(1)}});
   network_ = network::Network::Open(network_options()).value();
   undoers_ = container::ContainerUndoers(runtimes_, *cgroups_);
-  undoers_.merge(sandbox::SandboxUndoers(*network_));
+  undoers_.merge(sandbox::SandboxUndoers(*network_, *cgroups_));
   leftovers_ = std::make_unique<state::LeftoverQueue>(
       state::LeftoverQueue::Options{.undoers = undoers_, .first_pause = std::chrono::milliseconds(1)});
   container::Parts parts{.state_folder = config_.state_root / "containers",
@@ -90,12 +90,14 @@ void Node::MakeServices() {
                                                                    .systemd_cgroup = true,
                                                                    .default_runtime = "fake",
                                                                    .cgroups = cgroups_.get(),
+                                                                   .paths = paths_.get(),
                                                                    .network = network_.get(),
                                                                    .containers = containers_.get(),
                                                                    .runtimes = &runtimes_,
                                                                    .leftovers = leftovers_.get(),
                                                                    .undoers = &undoers_,
-                                                                   .work = &executors_->work,
+                                                                   .work = &executors_->pod_work,
+                                                                   .end_work = &executors_->pod_end_work,
                                                                    .disk = &executors_->disk,
                                                                    .loop = &loop_});
   const auto report = [](const std::string& problem) { ADD_FAILURE() << problem; };
@@ -222,7 +224,7 @@ void Node::Run(const std::string& script) {
 }
 
 void Node::RunLeftovers() {
-  leftovers_->RunDue(Bounded());
+  leftovers_->RunDue(std::chrono::seconds(60));
 }
 
 cri::ContainerStatus Node::StatusOf(const std::string& container) {

@@ -36,7 +36,7 @@ class Leftovers : public testing::Test {
 
 TEST_F(Leftovers, EmptyQueueHasNothingDue) {
   EXPECT_EQ(queue_.NextDue(), TimePoint::max());
-  EXPECT_EQ(queue_.RunDue({}), 0u);
+  EXPECT_EQ(queue_.RunDue(std::chrono::seconds(30)), 0u);
   EXPECT_EQ(queue_.size(), 0u);
   EXPECT_EQ(changed_, 0);
 }
@@ -48,9 +48,9 @@ TEST_F(Leftovers, PausesDoubleUpToTheLongest) {
   for (const int expected : {1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300}) {
     EXPECT_EQ(queue_.NextDue() - now_, seconds(expected));
     now_ = queue_.NextDue() - milliseconds(1);
-    EXPECT_EQ(queue_.RunDue({}), 0u);
+    EXPECT_EQ(queue_.RunDue(std::chrono::seconds(30)), 0u);
     now_ += milliseconds(1);
-    EXPECT_EQ(queue_.RunDue({}), 0u);
+    EXPECT_EQ(queue_.RunDue(std::chrono::seconds(30)), 0u);
   }
   EXPECT_EQ(queue_.List()[0].attempts, 11u);
   EXPECT_EQ(queue_.List()[0].error, "mount a: busy");
@@ -62,7 +62,7 @@ TEST_F(Leftovers, CompletedOnesLeaveAndSaySo) {
   queue_.Add("b", NewLedger("b"), "");
   now_ += seconds(1);
   broken_ = false;
-  EXPECT_EQ(queue_.RunDue({}), 2u);
+  EXPECT_EQ(queue_.RunDue(std::chrono::seconds(30)), 2u);
   EXPECT_EQ(completed, 1);
   EXPECT_EQ(queue_.size(), 0u);
   EXPECT_FALSE(base::Exists(folder_ / "run/a"));
