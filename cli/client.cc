@@ -222,6 +222,25 @@ base::Status Client::RemoveImage(const std::string& reference, const base::Conte
   return Ignore(BERTH_CALL(images, RemoveImage, request, Limited(context, options_.timeout)));
 }
 
+base::Result<v1::LoadImagesResponse> Client::LoadImages(const std::string& path, const base::Context& context) {
+  v1::LoadImagesRequest request;
+  request.set_path(path);
+  return Call<v1::LoadImagesResponse>(
+      [&](auto* call, auto* reply, auto done) { connection_->berth->async()->LoadImages(call, &request, reply, done); }, context);
+}
+
+base::Result<v1::CheckImagesResponse> Client::CheckImages(const v1::CheckImagesRequest& request, const base::Context& context) {
+  return Call<v1::CheckImagesResponse>(
+      [&](auto* call, auto* reply, auto done) { connection_->berth->async()->CheckImages(call, &request, reply, done); }, context);
+}
+
+base::Result<v1::ListPullsResponse> Client::ListPulls(const base::Context& context) {
+  const v1::ListPullsRequest request;
+  return Call<v1::ListPullsResponse>(
+      [&](auto* call, auto* reply, auto done) { connection_->berth->async()->ListPulls(call, &request, reply, done); },
+      Limited(context, options_.timeout));
+}
+
 #undef BERTH_CALL
 
 class Client::Subscription : public Client::PullEvents {

@@ -57,6 +57,10 @@ class Client {
   // Waits as long as the pull takes.
   base::Result<cri::PullImageResponse> PullImage(const cri::PullImageRequest& request, const base::Context& context);
   base::Status RemoveImage(const std::string& reference, const base::Context& context);
+  // Waits as long as it takes. The path is the daemon's to open.
+  base::Result<v1::LoadImagesResponse> LoadImages(const std::string& path, const base::Context& context);
+  base::Result<v1::CheckImagesResponse> CheckImages(const v1::CheckImagesRequest& request, const base::Context& context);
+  base::Result<v1::ListPullsResponse> ListPulls(const base::Context& context);
 
   // Gives the events of a pull to `observe`, on a thread of its own, until it is destroyed. A daemon that does not know
   // the call is the same as one without events.

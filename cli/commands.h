@@ -38,7 +38,7 @@ using Command = std::function<base::Result<int>(Session&)>;
 
 // Each adds its commands to the parser. The one that is on the command line puts itself into `chosen`.
 void AddPullCommands(CLI::App& app, Command& chosen);     // pull
-void AddImageCommands(CLI::App& app, Command& chosen);    // images, rmi
+void AddImageCommands(CLI::App& app, Command& chosen);    // images, rmi, load, check, pulls
 void AddRunCommands(CLI::App& app, Command& chosen);      // run
 void AddListCommands(CLI::App& app, Command& chosen);     // pods, ps
 void AddInspectCommands(CLI::App& app, Command& chosen);  // inspect

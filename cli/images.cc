@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 
 #include <CLI/CLI.hpp>
 
@@ -51,6 +52,57 @@ base::Status RemoveImage(Session& session, const std::string& name) {
   return session.client.RemoveImage(status.image().id(), session.context);
 }
 
+base::Result<int> RunLoad(Session& session, const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    ASSIGN_OR_RETURN(const auto loaded, session.client.LoadImages(std::filesystem::absolute(file), session.context), "load ", file);
+    if (session.json) {
+      Print(ToJsonText(loaded));
+      continue;
+    }
+    for (const v1::LoadedImage& image : loaded.images()) {
+      for (const std::string& name : image.names()) Print(name + "\n");
+      if (image.names().empty()) Print(image.id() + "\n");
+    }
+  }
+  return 0;
+}
+
+// The exit code says whether all is well.
+base::Result<int> RunCheck(Session& session, const v1::CheckImagesRequest& request) {
+  ASSIGN_OR_RETURN(const v1::CheckImagesResponse report, session.client.CheckImages(request, session.context));
+  if (session.json) {
+    Print(ToJsonText(report));
+  } else {
+    for (const std::string& problem : report.problems()) Print(problem + "\n");
+    for (const std::string& id : report.removed()) Print(base::Cat("removed image ", id, "\n"));
+    Note(base::Cat(report.images(), " images, ", report.layers(), " layers, ", report.problems_size(), " problems"));
+    if (report.unverifiable() > 0) Note(base::Cat("the contents of ", report.unverifiable(), " layers cannot be compared"));
+  }
+  return report.problems().empty() ? 0 : 1;
+}
+
+base::Result<int> RunPulls(Session& session) {
+  ASSIGN_OR_RETURN(const v1::ListPullsResponse pulls, session.client.ListPulls(session.context));
+  if (session.json) {
+    Print(ToJsonText(pulls));
+    return 0;
+  }
+  Table table({"IMAGE", "STAGE", "LAYERS", "BYTES", "OF"});
+  for (const v1::PullInFlight& pull : pulls.pulls()) {
+    int64_t done = 0, total = 0;
+    int layers = 0;
+    for (const v1::LayerProgress& layer : pull.layers()) {
+      done += layer.done_bytes();
+      total += layer.total_bytes();
+      layers += layer.state() == v1::LAYER_DONE || layer.state() == v1::LAYER_PRESENT;
+    }
+    table.Add({pull.reference(), pull.stage(), base::Cat(layers, "/", pull.layers_size()), Bytes(static_cast<uint64_t>(done)),
+               Bytes(static_cast<uint64_t>(total))});
+  }
+  Print(table.Text());
+  return 0;
+}
+
 }  // namespace
 
 void AddImageCommands(CLI::App& app, Command& chosen) {
@@ -67,6 +119,20 @@ void AddImageCommands(CLI::App& app, Command& chosen) {
       return ForEach(*names, [&](const std::string& name) { return RemoveImage(session, name); });
     };
   });
+
+  auto files = std::make_shared<std::vector<std::string>>();
+  CLI::App* load = app.add_subcommand("load", "Take in the images of archives on this machine");
+  load->add_option("file", *files, "OCI layout or docker's format in a tar file, plain or compressed")->required()->check(CLI::ExistingFile);
+  load->callback([files, &chosen] { chosen = [files](Session& session) { return RunLoad(session, *files); }; });
+
+  auto request = std::make_shared<v1::CheckImagesRequest>();
+  CLI::App* check = app.add_subcommand("check", "Look whether the image store is whole");
+  check->add_flag_callback("--contents", [request] { request->set_contents(true); }, "Read every file, too");
+  check->add_flag_callback("--repair", [request] { request->set_repair(true); }, "Remove images that have a broken layer");
+  check->callback([request, &chosen] { chosen = [request](Session& session) { return RunCheck(session, *request); }; });
+
+  CLI::App* pulls = app.add_subcommand("pulls", "List the pulls in flight");
+  pulls->callback([&chosen] { chosen = [](Session& session) { return RunPulls(session); }; });
 }
 
 }  // namespace berth::cli

@@ -99,7 +99,11 @@ struct Config {
 
   struct Image {
     std::map<std::string, Registry> registries;
-    std::vector<std::string> certificate_dirs{"/etc/berth/certs.d"};
+    std::vector<std::string> certificate_dirs{"/etc/berth/certs.d", "/etc/containerd/certs.d", "/etc/containers/certs.d",
+                                              "/etc/docker/certs.d"};
+    base::Path registries_conf = "/etc/containers/registries.conf";
+    std::vector<std::string> auth_files{"/etc/berth/auth.json"};
+    std::chrono::milliseconds auth_helper_timeout{10'000};
     int64_t parallel_pulls = 16;
     int64_t parallel_layers = 3;
     std::chrono::milliseconds connect_timeout{15'000};
@@ -107,6 +111,7 @@ struct Config {
     ByteCount stall_bytes = KiB(1);
     int64_t attempts = 5;
     int64_t mirror_attempts = 2;
+    base::Path import_dir;  // empty: <state_root>/import
     std::vector<std::string> pinned;
     ByteCount max_layer_size = GiB(256);
     int64_t max_layer_entries = 10'000'000;

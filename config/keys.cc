@@ -162,8 +162,20 @@ const Key kConfigKeys[] = {
         "Registries, by host as it stands in image names, that need something said about them. null removes one."}
         .Check(Host),
     Key{"image.certificate_dirs", At<&C::image, &C::Image::certificate_dirs>,
-        "Folders with a folder <host:port> each: *.crt is trusted besides the system's, *.cert with *.key is ours."}
+        "Folders with a folder <host:port> for each registry: a hosts.toml, or certificates (*.crt is trusted besides "
+        "the system's, *.cert with *.key is ours)."}
         .Check(Folder),
+    Key{"image.registries_conf", At<&C::image, &C::Image::registries_conf>,
+        "containers-registries.conf(5), with drop-ins in <file>.d: mirrors, blocked registries, short names. Read again "
+        "when it changes. What image.registries names is not looked up there. Empty: none."}
+        .Check(AbsoluteOrEmpty),
+    Key{"image.auth_files", At<&C::image, &C::Image::auth_files>,
+        "Files of credentials (docker's config.json or containers' auth.json), asked when a pull brings none. Whoever may "
+        "run a pod here can use them."}
+        .Check(Absolute),
+    Key{"image.auth_helper_timeout", At<&C::image, &C::Image::auth_helper_timeout>,
+        "How long a credential helper may take."}
+        .Range(100, 10 * kMinute),
     Key{"image.parallel_pulls", At<&C::image, &C::Image::parallel_pulls>, "Images pulled at once; more wait."}.Range(
         1, 1000),
     Key{"image.parallel_layers", At<&C::image, &C::Image::parallel_layers>,
@@ -178,6 +190,10 @@ const Key kConfigKeys[] = {
     Key{"image.attempts", At<&C::image, &C::Image::attempts>, "Tries of one request at a registry that bring no byte."}
         .Range(1, 100),
     Key{"image.mirror_attempts", At<&C::image, &C::Image::mirror_attempts>, "The same at a mirror."}.Range(1, 100),
+    Key{"image.import_dir", At<&C::image, &C::Image::import_dir>,
+        "Folder of image archives (OCI layout or docker's format, tar, plain or compressed), taken in at the start and when "
+        "they appear. Empty: <state_root>/import."}
+        .Check(AbsoluteOrEmpty),
     Key{"image.pinned", At<&C::image, &C::Image::pinned>,
         "Images that the kubelet must not collect: full names, \"*\" allowed at either end."}
         .Check(NotEmpty),

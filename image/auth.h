@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/context.h"
 #include "base/guarded.h"
 #include "base/result.h"
 #include "base/time.h"
@@ -44,8 +45,9 @@ struct Credentials {
 base::Result<Credentials> CredentialsFor(const AuthConfig& config, std::string_view host);
 
 // Credentials for a host from the machine's own configuration (docker config.json, helpers). Called from pulling threads,
-// several at once.
-using CredentialSource = std::function<base::Result<AuthConfig>(std::string_view host, std::string_view repository)>;
+// several at once; they may wait for a helper program until the context ends.
+using CredentialSource =
+    std::function<base::Result<AuthConfig>(std::string_view host, std::string_view repository, const base::Context& context)>;
 
 // One challenge of a WWW-Authenticate header (RFC 7235, section 2.1). Names are lower-case.
 struct Challenge {

@@ -50,6 +50,10 @@ std::string_view InflateErrorText(int code) {
 
 }  // namespace
 
+Compression CompressionOf(std::span<const uint8_t> beginning) {
+  return IsGzip(beginning) ? Compression::kGzip : IsZstd(beginning) ? Compression::kZstd : Compression::kPlain;
+}
+
 struct Decompressor::Gzip {
   inflate_state state{};
   bool between = true;  // members

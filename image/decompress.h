@@ -13,6 +13,9 @@ namespace berth::image {
 
 enum class Compression { kPlain, kGzip, kZstd };
 
+// What a blob that begins so is: gzip, zstd (skippable frames included), or plain.
+Compression CompressionOf(std::span<const uint8_t> beginning);
+
 // Where decompressed bytes go: the decompressor writes into the sink's own memory.
 class ByteSink {
  public:

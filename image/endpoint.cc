@@ -61,12 +61,13 @@ Endpoint::Endpoint(Options options, HttpClient* http, TokenCache* tokens)
     : options_(std::move(options)), host_(HostOf(options_.url)), http_(http), tokens_(tokens) {}
 
 std::string Endpoint::Url(std::string_view kind, std::string_view name) const {
-  std::string url = base::Cat(options_.url, "/v2/", options_.path, "/", kind, "/", name);
+  std::string url = base::Cat(options_.url, options_.whole ? "/" : "/v2/", options_.path, "/", kind, "/", name);
   return options_.ns.empty() ? url : WithQuery(std::move(url), base::Cat("ns=", UrlEncode(options_.ns)));
 }
 
 base::Result<HttpResponse> Endpoint::Do(HttpRequest request, const base::Context& context) {
   request.insecure = options_.insecure;
+  request.settings = options_.settings;
   // Nothing, then a token that was kept, then a fresh one.
   for (int round = 1;; ++round) {
     request.authorization = authorization_.With([](const std::string& value) { return value; });
@@ -83,7 +84,7 @@ base::Result<bool> Endpoint::Authorize(const HttpResponse& refused, const std::s
   if (current != sent) return true;  // another thread has renewed it meanwhile
   const std::optional<Challenge> challenge = ChooseChallenge(refused.Headers("www-authenticate"));
   if (!challenge || options_.path.empty()) return false;
-  ASSIGN_OR_RETURN(const Credentials credentials, CredentialsHere());
+  ASSIGN_OR_RETURN(const Credentials credentials, CredentialsHere(context));
   std::string value;
   if (challenge->scheme == "basic") {
     if (credentials.username.empty()) return false;
@@ -99,11 +100,11 @@ base::Result<bool> Endpoint::Authorize(const HttpResponse& refused, const std::s
   return true;
 }
 
-base::Result<Credentials> Endpoint::CredentialsHere() {
+base::Result<Credentials> Endpoint::CredentialsHere(const base::Context& context) {
   if (!options_.credentials.anonymous() || !options_.source) return options_.credentials;
   if (auto known = asked_.With([](const auto& value) { return value; })) return *std::move(known);
   const std::string& host = options_.credential_host;
-  ASSIGN_OR_RETURN(AuthConfig found, options_.source(host, options_.path), "credentials for ", host);
+  ASSIGN_OR_RETURN(AuthConfig found, options_.source(host, options_.path, context), "credentials for ", host);
   found.server_address.clear();  // the source was asked for this host
   ASSIGN_OR_RETURN(Credentials credentials, CredentialsFor(found, host));
   asked_.With([&](auto& value) { value = credentials; });

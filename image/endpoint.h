@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "base/guarded.h"
 #include "base/result.h"
 #include "image/auth.h"
+#include "image/host_settings.h"
 #include "image/http.h"
 
 namespace berth::image {
@@ -19,15 +21,18 @@ class Endpoint {
  public:
   struct Options {
     std::string url;      // scheme, host and prefix, without "/v2"; or, with no path, what is asked is a whole URL
+    bool whole = false;   // `url` is the API's root: no "/v2" is added
     std::string path;     // of the repository
     std::string ns;       // for mirrors: the registry that they stand for (distribution specification, "Registry Proxying")
     bool insecure = false;
     bool fallback = false;   // to be asked only when the endpoint before it is down
     bool tags = true;        // may be asked what a tag means
+    bool content = true;     // may be asked for manifests and blobs
     int attempts = 1;
     Credentials credentials;
     std::string credential_host;  // what the source is asked for: "docker.io", "mirror.example:5000"
     CredentialSource source;  // asked at the first challenge when there are no credentials; may be empty
+    std::shared_ptr<const HostSettings> settings;  // may be null
   };
   Endpoint(Options options, HttpClient* http, TokenCache* tokens);
 
@@ -46,7 +51,7 @@ class Endpoint {
 
  private:
   base::Result<bool> Authorize(const HttpResponse& refused, const std::string& sent, const base::Context& context);
-  base::Result<Credentials> CredentialsHere();
+  base::Result<Credentials> CredentialsHere(const base::Context& context);
   base::Result<std::string> BearerToken(const Challenge& challenge, const Credentials& credentials, const std::string& sent,
                                         const base::Context& context);
   base::Result<Token> FetchToken(const TokenKey& key, const Credentials& credentials, const base::Context& context);

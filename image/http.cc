@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <optional>
 
 #include "base/strings.h"
@@ -148,13 +149,30 @@ base::Status AddCertificateFiles(const base::Path& folder, std::string& own, Hos
   return {};
 }
 
-base::Result<HostCertificates> CertificatesFor(const Origin& origin, const std::vector<base::Path>& folders) {
+base::Status AddSettings(const HostSettings& settings, std::string& own, HostCertificates& out) {
+  for (const base::Path& path : settings.authorities) {
+    ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, 1 << 20));
+    own += text + "\n";
+  }
+  // libcurl takes one; the first that is there.
+  for (const ClientCertificate& client : settings.clients) {
+    if (!base::Exists(client.certificate)) continue;
+    out.certificate = client.certificate;
+    out.key = client.key;
+    return {};
+  }
+  if (settings.clients.empty()) return {};
+  return base::Fail(Code::kFailedPrecondition, "client certificate ", settings.clients.front().certificate.native(), " is not there");
+}
+
+base::Result<HostCertificates> CertificatesFor(const Origin& origin, const HostSettings* settings, const std::vector<base::Path>& folders) {
   HostCertificates out;
   std::string own;
+  if (settings != nullptr) RETURN_IF_ERROR(AddSettings(*settings, own, out), "certificates of ", origin.host);
   const bool usual_port = origin.port == (origin.scheme == "https" ? 443 : 80);
   for (const base::Path& folder : folders) {
     for (const std::string& name : {base::Cat(origin.host, ":", origin.port), usual_port ? origin.host : std::string()}) {
-      if (name.empty() || !base::Exists(folder / name)) continue;
+      if (settings != nullptr || name.empty() || !base::Exists(folder / name) || base::Exists(folder / name / "hosts.toml")) continue;
       RETURN_IF_ERROR(AddCertificateFiles(folder / name, own, out), "certificates of ", origin.host);
     }
   }
@@ -191,6 +209,7 @@ base::Status Follow(HttpRequest& request, const HttpResponse& response) {
   }
   if (!(from == to)) {
     request.authorization.clear();
+    request.settings.reset();
     if (request.method == "POST") return base::Fail(Code::kFailedPrecondition, shown, ": redirect of a POST to another host refused");
   }
   if (request.method == "POST" && response.status != 307 && response.status != 308) {
@@ -237,7 +256,7 @@ class HttpClient::Session {
     exchange.easy = easy_;
     std::array<char, CURL_ERROR_SIZE> text{};
     HeaderList headers;
-    ASSIGN_OR_RETURN(const HostCertificates certificates, CertificatesFor(origin, options.certificate_folders));
+    ASSIGN_OR_RETURN(const HostCertificates certificates, CertificatesFor(origin, request.settings.get(), options.certificate_folders));
     RETURN_IF_ERROR(SetUp(request, origin, options, certificates, headers));
     curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, text.data());
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, &exchange);
@@ -266,6 +285,9 @@ class HttpClient::Session {
   base::Status SetUp(const HttpRequest& request, const Origin& origin, const HttpOptions& options,
                      const HostCertificates& certificates, HeaderList& headers) {
     for (const auto& [name, value] : request.headers) RETURN_IF_ERROR(headers.Add(name, value));
+    if (request.settings) {
+      for (const auto& [name, value] : request.settings->headers) RETURN_IF_ERROR(headers.Add(name, value));
+    }
     RETURN_IF_ERROR(headers.Add("Accept-Encoding", "identity"));
     if (!request.authorization.empty()) RETURN_IF_ERROR(headers.Add("Authorization", request.authorization));
     curl_easy_setopt(easy_, CURLOPT_URL, request.url.c_str());
@@ -274,14 +296,14 @@ class HttpClient::Session {
     curl_easy_setopt(easy_, CURLOPT_USERAGENT, "berth/" BERTH_VERSION);
     curl_easy_setopt(easy_, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, kReceiveBuffer);
-    curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
+    curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(ConnectTimeout(request, options).count()));
     // A look-up that hangs must not hold up a cancelled pull.
     curl_easy_setopt(easy_, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers.get());
     curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &OnBody);
     curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &OnHeader);
-    if (origin.loopback()) curl_easy_setopt(easy_, CURLOPT_PROXY, "");
+    SetUpProxy(origin);
     if (request.method == "HEAD") curl_easy_setopt(easy_, CURLOPT_NOBODY, 1L);
     if (request.method == "POST") {
       curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
@@ -291,9 +313,24 @@ class HttpClient::Session {
     return {};
   }
 
+  static std::chrono::milliseconds ConnectTimeout(const HttpRequest& request, const HttpOptions& options) {
+    return request.settings && request.settings->connect_timeout ? *request.settings->connect_timeout : options.connect_timeout;
+  }
+
+  // libcurl reads https_proxy, HTTPS_PROXY, all_proxy and no_proxy by itself, but HTTP_PROXY in small letters alone: it was made for
+  // CGI programs too, where clients set the large one. Ours is set by the administrator, as for other runtimes.
+  void SetUpProxy(const Origin& origin) {
+    if (origin.loopback()) {
+      curl_easy_setopt(easy_, CURLOPT_PROXY, "");
+    } else if (origin.scheme == "http" && getenv("http_proxy") == nullptr) {
+      if (const char* proxy = getenv("HTTP_PROXY"); proxy != nullptr && *proxy != '\0') curl_easy_setopt(easy_, CURLOPT_PROXY, proxy);
+    }
+  }
+
   void SetUpTls(const HttpRequest& request, const HostCertificates& certificates) {
     curl_easy_setopt(easy_, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-    if (request.insecure) {
+    const bool verify = request.settings && request.settings->verify ? *request.settings->verify : !request.insecure;
+    if (!verify) {
       curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYPEER, 0L);
       curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, 0L);
     }

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/guarded.h"
 #include "base/result.h"
+#include "image/host_settings.h"
 
 namespace berth::image {
 
@@ -30,7 +31,8 @@ struct Origin {
 };
 
 struct HttpOptions {
-  // Folders that hold <host:port>/ folders with *.crt and *.ca (trusted besides the system's) and *.cert with *.key (ours).
+  // Folders that hold <host:port>/ folders with *.crt and *.ca (trusted besides the system's) and *.cert with *.key (ours). One
+  // with a hosts.toml is left to that.
   std::vector<base::Path> certificate_folders;
   std::chrono::milliseconds connect_timeout{15'000};  // name, connection and TLS together
   // A transfer that brings fewer than stall_bytes in stall_window, our own time not counted, is given up.
@@ -55,6 +57,8 @@ struct HttpRequest {
   std::string authorization;  // sent to the URL's origin alone, never after a redirect to another
   std::string body;           // of a POST
   bool insecure = false;      // plain HTTP and unverified TLS are allowed; loopback may always be plain HTTP
+  // For the URL's origin alone: a redirect to another is spoken to as that one's certificate folder says. May be null.
+  std::shared_ptr<const HostSettings> settings;
   size_t body_limit = 1 << 20;  // of a 2xx body that is kept; more is kResourceExhausted
   // With a sink, the body of a 2xx answer goes there in pieces instead. Its error ends the transfer and is returned.
   std::function<base::Status(std::span<const uint8_t>)> sink;

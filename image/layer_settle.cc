@@ -103,6 +103,7 @@ class Settling {
 
   // The folder's content goes where the link below leads.
   Status Move(const std::string& from, const std::string& to) {
+    Changed();
     if (++moves_ > kMaxMoves) return Fail(Code::kInvalidArgument, "symbolic links lead in circles");
     RETURN_IF_ERROR(MakeFolders(to));
     RETURN_IF_ERROR(KeepTime(to));
@@ -110,6 +111,12 @@ class Settling {
     RETURN_IF_ERROR(MergeInto(from, to));
     RenameNotes(from, to);
     return {};
+  }
+
+  // What was counted while unpacking no longer is what is there.
+  void Changed() {
+    layer_.exact = false;
+    layer_.sum.reset();
   }
 
   Status MergeInto(const std::string& from, const std::string& to) {
@@ -189,7 +196,10 @@ class Settling {
 
     RETURN_IF_ERROR(KeepTime(SplitLayerPath(name).parent));
     struct stat old {};
-    if (lstat(Here(name).c_str(), &old) == 0) RETURN_IF_ERROR(base::RemoveTree(Here(name)));
+    if (lstat(Here(name).c_str(), &old) == 0) {
+      Changed();
+      RETURN_IF_ERROR(base::RemoveTree(Here(name)));
+    }
     if (link(Here(*resolved).c_str(), Here(name).c_str()) != 0) return FailErrno(errno, "link to ", target);
     return {};
   }
@@ -202,6 +212,7 @@ class Settling {
     const std::string to = Here(path);
     const mode_t mode = found.info.st_mode;
     if (S_ISREG(mode)) {
+      layer_.sum.reset();
       RETURN_IF_ERROR(CopyContent(from, to));
       layer_.bytes += static_cast<uint64_t>(found.info.st_blocks) * 512;
     } else if (S_ISLNK(mode)) {

@@ -195,6 +195,8 @@ Result<UnpackedLayer> LayerUnpacker::Finish(const base::Context& context) {
       .tar_bytes = state.decompressor.output_bytes(),
       .bytes = state.writer->bytes(),
       .inodes = state.writer->inodes(),
+      .exact = state.writer->exact(),
+      .sum = state.writer->sum(),
       .notes = *std::move(notes),
   };
 }

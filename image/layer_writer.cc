@@ -79,6 +79,7 @@ Status LayerWriter::OnMade(const std::string& path, bool whiteout) {
   if (++entries_ > limits_.entries) return Fail(Code::kResourceExhausted, "more than ", limits_.entries, " entries");
   // Below a whiteout nothing of the lower layers shows, so there is nothing to inherit either.
   const bool was_link = notes_.links.erase(path) > 0;
+  if (whiteout) exact_ = false;
   if (whiteout || was_link) return SetOpaque((root_path_ / path).native());
   RETURN_IF_ERROR(TakeNote(path.size()));
   implied_.insert(path);
@@ -166,6 +167,8 @@ Status LayerWriter::ApplyWhiteout(std::string_view hidden) {
 
 // Takes away what has the current entry's name.
 Status LayerWriter::Replace() {
+  exact_ = false;
+  sum_.Spoil();
   cursor_->Forget();
   if (unlinkat(folder_.fd, base_.c_str(), 0) == 0) return {};
   if (errno != EISDIR && errno != EPERM) return FailErrno(errno, "replace");
@@ -221,6 +224,7 @@ Status LayerWriter::Data(uint64_t offset, std::span<const uint8_t> bytes) {
   if (file_bytes_ > limits_.file_bytes) {
     return Fail(Code::kResourceExhausted, name_, ": the layer has more than ", limits_.file_bytes, " bytes");
   }
+  sum_.Data(offset, bytes);
   while (!bytes.empty()) {
     const ssize_t wrote = pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (wrote < 0 && errno == EINTR) continue;
@@ -240,6 +244,7 @@ Status LayerWriter::End() {
   if (static_cast<uint64_t>(info.st_size) != entry_.size && ftruncate(file.get(), static_cast<off_t>(entry_.size)) != 0) {
     return FailErrno(errno, "set size of ", name_);
   }
+  sum_.End(entry_.size);
   bytes_ += (std::min(entry_.size, static_cast<uint64_t>(info.st_size)) + kDiskBlock - 1) / kDiskBlock * kDiskBlock;
   // chown takes setuid bits and capabilities away, so it comes first.
   if ((info.st_uid != entry_.uid || info.st_gid != entry_.gid) && fchown(file.get(), entry_.uid, entry_.gid) != 0) {

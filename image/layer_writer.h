@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "image/file_sum.h"
 #include "image/folder_cursor.h"
 #include "image/layer_unpacker.h"
 #include "image/tar_reader.h"
@@ -33,6 +35,8 @@ class LayerWriter : public TarSink {
 
   uint64_t bytes() const { return bytes_; }
   uint64_t inodes() const { return inodes_; }
+  bool exact() const { return exact_; }
+  std::optional<uint64_t> sum() const { return sum_.known() ? std::optional(sum_.value()) : std::nullopt; }
 
  private:
   LayerWriter(base::Path root, const LayerLimits& limits) : root_path_(std::move(root)), limits_(limits) {}
@@ -70,6 +74,8 @@ class LayerWriter : public TarSink {
   uint64_t file_bytes_ = 0;
   uint64_t bytes_ = 0;
   uint64_t inodes_ = 1;  // the root
+  bool exact_ = true;    // nothing was replaced
+  FileSum sum_;
 };
 
 }  // namespace berth::image

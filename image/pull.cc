@@ -3,12 +3,15 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 
 #include "base/executor.h"
+#include "base/strings.h"
 #include "base/unique_fd.h"
+#include "image/archive.h"
 #include "image/pull_operation.h"
 #include "image/store.h"
 
@@ -55,8 +58,10 @@ struct Puller::State {
     eventfd_write(flight->ended.get(), 1);
   }
 
+  using Maker = std::function<std::unique_ptr<PullOperation>()>;
+
   // The flight for this key, joined or new; `fresh` says which.
-  base::Result<std::shared_ptr<Flight>> Join(const std::string& key, const Reference& reference, const AuthConfig& auth, bool& fresh) {
+  base::Result<std::shared_ptr<Flight>> Join(const std::string& key, const Maker& make, bool& fresh) {
     const std::lock_guard lock(mutex);
     if (ending) return base::Fail(Code::kUnavailable, "no pulls are taken any more");
     std::shared_ptr<Flight>& flight = flights[key];
@@ -71,10 +76,12 @@ struct Puller::State {
       flights.erase(key);
       return base::FailErrno(err, "eventfd");
     }
-    flight = std::make_shared<Flight>(std::make_unique<PullOperation>(options, &board, &tokens, reference, auth));
+    flight = std::make_shared<Flight>(make());
     flight->ended = std::move(ended);
     return flight;
   }
+
+  base::Result<PullResult> Fly(const std::string& key, std::string_view what, const Maker& make, const base::Context& context);
 
   void Leave(const std::string& key, const std::shared_ptr<Flight>& flight) {
     {
@@ -85,6 +92,23 @@ struct Puller::State {
     flight->operation->Cancel();
   }
 };
+
+// Joins the flight for this key or starts it, and waits for its end.
+base::Result<PullResult> Puller::State::Fly(const std::string& key, std::string_view what, const Maker& make, const base::Context& context) {
+  bool fresh = false;
+  ASSIGN_OR_RETURN(const std::shared_ptr<Flight> flight, Join(key, make, fresh));
+  if (fresh) {
+    const base::Status submitted = threads.Submit([this, key, flight] { End(key, flight, flight->operation->Run()); });
+    if (!submitted) End(key, flight, tl::make_unexpected(submitted.error()));
+  }
+  const auto ended = context.Wait(flight->ended.get(), POLLIN, what);
+  if (!ended) {
+    Leave(key, flight);
+    return tl::make_unexpected(ended.error());
+  }
+  const std::lock_guard lock(mutex);
+  return *flight->result;
+}
 
 Puller::Puller(Options options) : state_(std::make_unique<State>(std::move(options))) {}
 
@@ -107,21 +131,58 @@ base::Result<PullResult> Puller::Pull(const Reference& reference, const AuthConf
     }
   }
   const std::string key = base::Cat(reference.Full(), " ", auth.Key());
-  bool fresh = false;
-  ASSIGN_OR_RETURN(const std::shared_ptr<Flight> flight, state_->Join(key, reference, auth, fresh));
-  if (fresh) {
-    const base::Status submitted = state_->threads.Submit([state = state_.get(), key, flight] {
-      state->End(key, flight, flight->operation->Run());
-    });
-    if (!submitted) state_->End(key, flight, tl::make_unexpected(submitted.error()));
+  State& state = *state_;
+  return state.Fly(key, base::Cat("pull ", reference.Full()),
+                   [&] { return std::make_unique<PullOperation>(state.options, &state.board, &state.tokens, reference, auth); }, context);
+}
+
+base::Result<std::vector<ImportedImage>> Puller::Import(const base::Path& file, const base::Context& context) {
+  State& state = *state_;
+  ASSIGN_OR_RETURN(base::UniqueFd spare, state.options.store->SpareFile());
+  ASSIGN_OR_RETURN(const std::shared_ptr<Archive> archive, Archive::Open(file, std::move(spare), state.options.platform, context));
+  std::vector<ImportedImage> out;
+  for (const ArchivedImage& image : archive->images()) {
+    LocalImage local{.source = archive, .top = image.top, .repo_tags = {}, .repo_digests = {}, .shown = file.native()};
+    for (const Reference& name : image.names) {
+      if (!name.tag.empty()) local.repo_tags.push_back(name.Full());
+      if (!image.made_up) local.repo_digests.push_back(base::Cat(name.Name(), "@", image.top.digest.str()));
+    }
+    if (!image.names.empty()) local.shown = image.names.front().Full();
+    const std::vector<std::string> names = local.repo_tags;
+    // Never shared with a pull of the same name: that one asks a registry.
+    const std::string key = base::Cat("import ", file.native(), " ", image.top.digest.str());
+    ASSIGN_OR_RETURN(PullResult brought, state.Fly(key, base::Cat("import ", file.native()),
+                     [&] { return std::make_unique<PullOperation>(state.options, &state.board, local); }, context));
+    out.push_back({std::move(brought.image_id), names});
   }
-  const auto ended = context.Wait(flight->ended.get(), POLLIN, base::Cat("pull ", reference.Full()));
-  if (!ended) {
-    state_->Leave(key, flight);
-    return tl::make_unexpected(ended.error());
+  return out;
+}
+
+base::Result<std::vector<Reference>> Puller::Candidates(std::string_view text) const {
+  if (const auto& files = state_->options.registry.files) return files->Candidates(text);
+  ASSIGN_OR_RETURN(Reference reference, Reference::Parse(text));
+  return std::vector{std::move(reference)};
+}
+
+base::Result<PullResult> Puller::PullName(std::string_view text, const AuthConfig& auth, const base::Context& context) {
+  const bool id = (text.starts_with("sha256:") && IsIdOrPrefix(text)) || (text.size() == 64 && base::IsHex(text));
+  if (id) {
+    ASSIGN_OR_RETURN(const ImagePtr present, state_->options.store->Find(text));
+    if (present == nullptr) return base::Fail(Code::kNotFound, "image ", text, " is not here, and an id alone cannot be pulled");
+    ASSIGN_OR_RETURN(Digest digest, Digest::Parse(present->id));
+    return PullResult{std::move(digest), present->manifest_digest};
   }
-  const std::lock_guard lock(state_->mutex);
-  return *flight->result;
+  ASSIGN_OR_RETURN(const std::vector<Reference> candidates, Candidates(text));
+  std::optional<base::Error> last;
+  for (const Reference& reference : candidates) {
+    const bool theirs = candidates.size() == 1 || !auth.server_address.empty() || reference.domain == "docker.io";
+    auto pulled = Pull(reference, theirs ? auth : AuthConfig(), context);
+    const bool ended = !pulled && (pulled.error().code == Code::kCancelled || pulled.error().code == Code::kDeadlineExceeded);
+    if (pulled || ended || candidates.size() == 1) return pulled;
+    if (last) pulled.error().message += base::Cat("; before that ", last->message);
+    last = std::move(pulled).error();
+  }
+  return tl::make_unexpected(*std::move(last));
 }
 
 std::vector<PullProgress> Puller::InFlight() const {

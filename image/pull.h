@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/context.h"
+#include "base/file.h"
 #include "base/result.h"
 #include "image/auth.h"
 #include "image/digest.h"
@@ -42,6 +44,11 @@ struct PullResult {
   Digest digest;    // of the top document, as in repo_digests
 };
 
+struct ImportedImage {
+  Digest image_id;
+  std::vector<std::string> names;  // full; may be none
+};
+
 // Thread-safe. Outlives its calls; destroying it cancels what runs and waits for that.
 class Puller {
  public:
@@ -59,6 +66,18 @@ class Puller {
   // that pull is cancelled and leaves nothing behind. A reference by digest that is in the store needs no network. Errors as
   // in registry.h; kUnavailable for what CRI calls RegistryUnavailable.
   base::Result<PullResult> Pull(const Reference& reference, const AuthConfig& auth, const base::Context& context);
+
+  // A name as people write it. What a short one may mean is tried in turn until one is there; with several to try, credentials without
+  // a server address are for docker.io's alone, which is what the kubelet takes a short name for. The id of an image that is
+  // here is that image; one that is not is kNotFound.
+  base::Result<PullResult> PullName(std::string_view text, const AuthConfig& auth, const base::Context& context);
+
+  // The images of an archive on this machine: an OCI layout or docker's format in a tar file, plain or compressed. Blocks; each image
+  // is brought as a pull is. An image that fails ends it; those before stay.
+  base::Result<std::vector<ImportedImage>> Import(const base::Path& file, const base::Context& context);
+
+  // What a name as people write it may stand for, the first to be tried first.
+  base::Result<std::vector<Reference>> Candidates(std::string_view text) const;
 
   // The pulls in flight. Never waits for one.
   std::vector<PullProgress> InFlight() const;

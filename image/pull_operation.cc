@@ -15,7 +15,12 @@ constexpr size_t kLayerStack = 512 << 10;
 
 PullOperation::PullOperation(const Puller::Options& options, LayerBoard* board, TokenCache* tokens, Reference reference,
                              AuthConfig auth)
-    : options_(options), board_(board), tokens_(tokens), reference_(std::move(reference)), auth_(std::move(auth)) {}
+    : options_(options), board_(board), tokens_(tokens), reference_(std::move(reference)), auth_(std::move(auth)) {
+  local_.shown = reference_.Full();
+}
+
+PullOperation::PullOperation(const Puller::Options& options, LayerBoard* board, LocalImage local)
+    : options_(options), board_(board), tokens_(nullptr), local_(std::move(local)), source_(local_.source) {}
 
 base::Result<PullResult> PullOperation::Run() {
   base::Result<PullResult> result = Pull();
@@ -39,7 +44,7 @@ void PullOperation::Cancel() {
 
 PullProgress PullOperation::Progress() const {
   const Shown shown = shown_.With([](const Shown& value) { return value; });
-  PullProgress out{.reference = reference_.Full(), .stage = shown.stage, .layers = {}};
+  PullProgress out{.reference = local_.shown, .stage = shown.stage, .layers = {}};
   for (const auto& layer : shown.layers) {
     out.layers.push_back({.digest = layer->descriptor.digest, .total = layer->descriptor.size, .done = layer->done, .state = layer->state});
   }
@@ -50,22 +55,33 @@ void PullOperation::SetStage(std::string_view stage) {
   shown_.With([&](Shown& shown) { shown.stage = stage; });
 }
 
-base::Result<PullResult> PullOperation::Pull() {
-  const std::string name = reference_.Full();
+base::Result<PullResult> PullOperation::Pull() { return source_ ? Bring(local_.top) : PullFromRegistry(); }
+
+base::Result<PullResult> PullOperation::PullFromRegistry() {
+  const std::string& name = local_.shown;
   SetStage("resolve");
-  ASSIGN_OR_RETURN(client_, RegistryClient::Make(options_.registry, reference_, auth_, tokens_));
+  ASSIGN_OR_RETURN(auto client, RegistryClient::Make(options_.registry, reference_, auth_, tokens_));
+  RegistryClient& registry = *client;
+  source_ = std::move(client);
   const auto known = [this](const Digest& digest) {
     const auto image = options_.store->Find(base::Cat(reference_.Name(), "@", digest.str()));
     return image && *image != nullptr;
   };
-  ASSIGN_OR_RETURN(Resolved resolved, client_->Resolve(context_, known));
+  ASSIGN_OR_RETURN(Resolved resolved, registry.Resolve(context_, known));
   if (resolved.body.empty()) {
     ASSIGN_OR_RETURN(const auto tagged, TagKnownImage(resolved.digest), name);
     if (tagged) return *tagged;
-    ASSIGN_OR_RETURN(resolved, client_->Resolve(context_));  // removed in between
+    ASSIGN_OR_RETURN(resolved, registry.Resolve(context_));  // removed in between
   }
+  if (!reference_.tag.empty()) local_.repo_tags = {name};
+  local_.repo_digests = {base::Cat(reference_.Name(), "@", resolved.digest.str())};
+  return Bring(resolved);
+}
+
+base::Result<PullResult> PullOperation::Bring(const Resolved& top) {
+  const std::string& name = local_.shown;
   SetStage("config");
-  ASSIGN_OR_RETURN(Selected selected, Select(resolved, 1, false), name);
+  ASSIGN_OR_RETURN(Selected selected, Select(top, 1, false), name);
   MakeLayers(selected);
   SetStage("layers");
   {
@@ -83,15 +99,15 @@ base::Result<PullResult> PullOperation::Pull() {
   image.id = Sha256::Of(selected.config_body).str();
   image.manifest_digest = selected.digest;
   image.chain_ids = ChainIds(selected.config.diff_ids);
-  if (!reference_.tag.empty()) image.repo_tags = {name};
-  image.repo_digests = {base::Cat(reference_.Name(), "@", resolved.digest.str())};
+  image.repo_tags = local_.repo_tags;
+  image.repo_digests = local_.repo_digests;
   image.size = static_cast<uint64_t>(selected.manifest.LayerBytes()) + selected.config_body.size();
   image.config_json = std::move(selected.config_body);
   image.created = base::UnixNanos();
   image.reference = name;
   ASSIGN_OR_RETURN(const ImagePtr put, options_.store->PutImage(std::move(image)), name);
   ASSIGN_OR_RETURN(Digest id, Digest::Parse(put->id), name);
-  return PullResult{std::move(id), resolved.digest};
+  return PullResult{std::move(id), top.digest};
 }
 
 // The registry said that the tag means what is here already: only the name is to be written down.
@@ -125,7 +141,7 @@ base::Result<PullOperation::Selected> PullOperation::SelectFromIndex(const Index
   for (const size_t i : Candidates(index.manifests, options_.platform)) {
     const Descriptor& entry = index.manifests[i];
     const bool named = entry.platform && !entry.platform->architecture.empty();
-    auto document = client_->FetchManifest(entry, context_);
+    auto document = source_->FetchManifest(entry, context_);
     auto selected = document ? Select(*document, depth + 1, named) : tl::make_unexpected(document.error());
     if (selected || selected.error().code != Code::kNotFound) return selected;
     none = std::move(selected).error();
@@ -135,7 +151,7 @@ base::Result<PullOperation::Selected> PullOperation::SelectFromIndex(const Index
 
 base::Result<PullOperation::Selected> PullOperation::SelectManifest(Manifest manifest, const Digest& digest, bool platform_named) {
   Selected out{.digest = digest, .manifest = std::move(manifest), .config = {}, .config_body = {}};
-  ASSIGN_OR_RETURN(out.config_body, client_->FetchSmall(out.manifest.config, kMaxConfigBytes, context_), "config");
+  ASSIGN_OR_RETURN(out.config_body, source_->FetchSmall(out.manifest.config, kMaxConfigBytes, context_), "config");
   ASSIGN_OR_RETURN(out.config, ParseImageConfig(out.config_body));
   const Platform& platform = out.config.platform;
   // An index that names a platform is believed: many tools leave the config's as it was on the building machine.
@@ -246,9 +262,9 @@ base::Result<UnpackedLayer> PullOperation::Unpack(Layer& layer) {
       refused = !written;
       return written;
     };
-    const base::Status fetched = client_->FetchBlob(layer.descriptor, sink, context_);
+    const base::Status fetched = source_->FetchBlob(layer.descriptor, sink, context_);
     // An endpoint served something else: another one gets a fresh start.
-    if (!fetched && !refused && fetched.error().code == Code::kUnknown && client_->TryAgain()) continue;
+    if (!fetched && !refused && fetched.error().code == Code::kUnknown && source_->TryAgain()) continue;
     RETURN_IF_ERROR(fetched, name);
     ASSIGN_OR_RETURN(UnpackedLayer out, unpacker->Finish(context_), name);
     if (out.diff_id == layer.diff_id) return out;

@@ -31,10 +31,20 @@ struct LayerBoard {
   std::map<Digest, const PullOperation*> claims;
 };
 
+// What is pulled when it comes from no registry.
+struct LocalImage {
+  std::shared_ptr<ContentSource> source;
+  Resolved top;                            // index or manifest
+  std::vector<std::string> repo_tags;      // full names
+  std::vector<std::string> repo_digests;
+  std::string shown;                       // names it in errors and progress
+};
+
 // Run is called once, on one thread; the rest is thread-safe.
 class PullOperation {
  public:
   PullOperation(const Puller::Options& options, LayerBoard* board, TokenCache* tokens, Reference reference, AuthConfig auth);
+  PullOperation(const Puller::Options& options, LayerBoard* board, LocalImage local);
 
   // Blocks. When it fails nothing is left: no record, no folder, and layers that nobody else needs go with their pins.
   base::Result<PullResult> Run();
@@ -63,6 +73,9 @@ class PullOperation {
   };
 
   base::Result<PullResult> Pull();
+  base::Result<PullResult> PullFromRegistry();
+  // Everything behind the top document.
+  base::Result<PullResult> Bring(const Resolved& top);
   base::Result<std::optional<PullResult>> TagKnownImage(const Digest& digest);
   base::Result<Selected> Select(const Resolved& resolved, int depth, bool platform_named);
   base::Result<Selected> SelectFromIndex(const Index& index, int depth);
@@ -84,7 +97,8 @@ class PullOperation {
   const Reference reference_;
   const AuthConfig auth_;
   const base::Context context_ = base::Context::Make();
-  std::unique_ptr<RegistryClient> client_;
+  LocalImage local_;  // of a registry's pull only what names it
+  std::shared_ptr<ContentSource> source_;
   int documents_ = 0;
   std::vector<std::shared_ptr<Layer>> layers_;  // set once, before the threads start
   std::optional<base::Error> cause_;            // under the board's mutex: what failed first

@@ -129,6 +129,12 @@ base::Result<Reference> Reference::Parse(std::string_view text) {
   return reference;
 }
 
+bool Reference::HasDomain(std::string_view text) {
+  const std::string_view name = text.substr(0, text.find('@'));
+  const size_t slash = name.find('/');
+  return slash != std::string_view::npos && LooksLikeDomain(name.substr(0, slash));
+}
+
 std::string Reference::Name() const { return base::Cat(domain, "/", path); }
 
 std::string Reference::Full() const {

@@ -19,6 +19,8 @@ struct Reference {
   // Fills in docker.io, library/ and latest as Docker does. kInvalidArgument says which rule was broken; the text is quoted
   // there, cut to a sane length.
   static base::Result<Reference> Parse(std::string_view text);
+  // Whether the text itself says which registry is meant; docker.io is only assumed otherwise.
+  static bool HasDomain(std::string_view text);
 
   std::string Name() const;      // "docker.io/library/busybox"
   std::string Full() const;      // "docker.io/library/busybox:1.36" or "...@sha256:..."

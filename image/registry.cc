@@ -16,6 +16,8 @@ using base::Context;
 // A transfer that brought this much before it broke is getting on: its tries count afresh.
 constexpr int64_t kProgressBytes = 64 << 10;
 
+enum class Ask { kTag, kContent };
+
 // Ends that no other endpoint could change.
 bool IsFinal(const base::Error& error) { return error.code == Code::kCancelled || error.code == Code::kDeadlineExceeded; }
 
@@ -41,31 +43,55 @@ struct RegistryClient::State {
     if (url.find("://") == std::string::npos) url.insert(0, "https://");
     while (url.ends_with('/')) url.pop_back();
     const std::string host = url.substr(url.find("://") + 3);
-    AddEndpoint({.url = url, .path = reference.path, .ns = reference.domain, .insecure = mirror.insecure, .fallback = false,
-                 .tags = mirror.tags, .attempts = options.mirror_attempts, .credentials = {},
-                 .credential_host = host.substr(0, host.find('/')), .source = {}});
+    AddEndpoint({.url = url, .path = reference.path, .ns = reference.domain, .insecure = mirror.insecure, .tags = mirror.tags,
+                 .attempts = options.mirror_attempts, .credential_host = host.substr(0, host.find('/'))});
   }
 
   // Plain HTTP for loopback, unless the administrator laid certificates down for it; for insecure registries after TLS failed.
-  void AddRegistry(bool insecure, const Credentials& credentials) {
-    const std::string host = reference.WireHost();
+  void AddRegistry(const std::string& host, const std::string& path, bool insecure, Endpoint::Options common) {
     const auto add = [&](std::string_view scheme, int attempts, bool fallback = false) {
-      AddEndpoint({.url = base::Cat(scheme, "://", host), .path = reference.path, .ns = {}, .insecure = insecure, .fallback = fallback,
-                   .tags = true, .attempts = attempts, .credentials = credentials, .credential_host = reference.domain, .source = {}});
+      Endpoint::Options endpoint = common;
+      endpoint.url = base::Cat(scheme, "://", host);
+      endpoint.path = path;
+      endpoint.insecure = insecure;
+      endpoint.fallback = fallback;
+      endpoint.attempts = attempts;
+      AddEndpoint(std::move(endpoint));
     };
     const auto origin = Origin::Parse(base::Cat("http://", host));
     const bool certificates = std::ranges::any_of(options.http.certificate_folders, [&](const base::Path& folder) {
       return base::Exists(folder / host);
     });
     const bool loopback = origin && origin->loopback();
-    if (loopback && !certificates) return add("http", options.attempts);
-    if (!insecure) return add("https", options.attempts);
+    if (loopback && !certificates) return add("http", common.attempts);
+    if (!insecure) return add("https", common.attempts);
     add("https", 1);
-    add("http", options.attempts, /*fallback=*/true);
+    add("http", common.attempts, /*fallback=*/true);
+  }
+
+  // The caller's credentials go to the registry itself, wherever the administrator says that it is, and to no mirror.
+  void AddPlace(const Place& place, const Credentials& credentials) {
+    Endpoint::Options endpoint;
+    endpoint.attempts = place.mirror ? options.mirror_attempts : options.attempts;
+    endpoint.ns = place.ns;
+    endpoint.tags = place.resolve;
+    endpoint.content = place.pull;
+    endpoint.settings = place.settings;
+    if (!place.mirror) endpoint.credentials = credentials;
+    const size_t scheme = place.url.find("://");
+    const std::string host = scheme == std::string::npos ? place.url : place.url.substr(scheme + 3);
+    endpoint.credential_host = host.substr(0, host.find('/'));
+    if (!place.mirror && endpoint.credential_host == reference.WireHost()) endpoint.credential_host = reference.domain;
+    if (scheme == std::string::npos) return AddRegistry(place.url, place.path, place.insecure, std::move(endpoint));
+    endpoint.url = place.url;
+    endpoint.whole = place.whole;
+    endpoint.path = place.path;
+    endpoint.insecure = place.insecure;
+    AddEndpoint(std::move(endpoint));
   }
 
   // Asks until there is an answer that another try would not change.
-  base::Result<HttpResponse> Ask(Endpoint& endpoint, const HttpRequest& request, const Context& context) {
+  base::Result<HttpResponse> Request(Endpoint& endpoint, const HttpRequest& request, const Context& context) {
     for (int attempt = 1;; ++attempt) {
       auto response = endpoint.Do(request, context);
       if (response && !IsTransient(response->status)) return response;
@@ -81,12 +107,12 @@ struct RegistryClient::State {
   // Runs fn(endpoint) at one endpoint after the other until it succeeds. The error is the last endpoint's, which is the
   // registry's own, with those of the mirrors behind it.
   template <typename Fn>
-  auto Each(bool tags, Fn fn) -> decltype(fn(*endpoints.front())) {
+  auto Each(Ask what, Fn fn) -> decltype(fn(*endpoints.front())) {
     std::optional<base::Error> last;
     std::string others;
     for (size_t i = 0; i < endpoints.size(); ++i) {
       Endpoint& endpoint = *endpoints[i];
-      const bool skip = !endpoint.usable() || (tags && !endpoint.options().tags) ||
+      const bool skip = !endpoint.usable() || !(what == Ask::kTag ? endpoint.options().tags : endpoint.options().content) ||
                         (endpoint.options().fallback && !endpoints[i - 1]->down());
       if (skip) continue;
       auto result = fn(endpoint);
@@ -106,7 +132,7 @@ struct RegistryClient::State {
     request.url = endpoint.Url("manifests", name);
     request.headers = {{"Accept", std::string(ManifestAccept())}};
     request.body_limit = kMaxManifestBytes;
-    ASSIGN_OR_RETURN(HttpResponse response, Ask(endpoint, request, context));
+    ASSIGN_OR_RETURN(HttpResponse response, Request(endpoint, request, context));
     if (response.status != 200) return tl::make_unexpected(ErrorOf(response));
     Hasher hash(digest.algorithm());
     hash.Update(response.body);
@@ -125,9 +151,15 @@ struct RegistryClient::State {
     request.method = "HEAD";
     request.url = endpoint.Url("manifests", reference.tag);
     request.headers = {{"Accept", std::string(ManifestAccept())}};
-    ASSIGN_OR_RETURN(const HttpResponse head, Ask(endpoint, request, context));
+    ASSIGN_OR_RETURN(const HttpResponse head, Request(endpoint, request, context));
     if (head.status == 401 || head.status == 403 || head.status == 404) return tl::make_unexpected(ErrorOf(head));
     const auto digest = Digest::Parse(head.Header("docker-content-digest"));
+    if (!endpoint.options().content) {
+      // It knows what tags mean and has no content: that is for another to give.
+      if (head.status != 200 || !digest) return base::Fail(Code::kNotFound, ShownUrl(head.url), ": does not say what the tag means");
+      if (known && known(*digest)) return Resolved{*digest, Essence(head.Header("content-type")), {}};
+      return Each(Ask::kContent, [&](Endpoint& other) { return GetDocument(other, digest->str(), *digest, context); });
+    }
     if (head.status != 200 || !digest) return GetDocument(endpoint, reference.tag, {}, context);
     if (known && known(*digest)) return Resolved{*digest, Essence(head.Header("content-type")), {}};
     auto resolved = GetDocument(endpoint, digest->str(), *digest, context);
@@ -172,8 +204,7 @@ struct RegistryClient::State {
   base::Status FetchFromUrls(Transfer& transfer, base::Status failure, const Context& context) {
     for (const std::string& url : transfer.descriptor().urls) {
       if (failure || transfer.lost() || IsFinal(failure.error())) break;
-      Endpoint elsewhere({.url = url, .path = {}, .ns = {}, .insecure = false, .fallback = false, .tags = false,
-                          .attempts = options.mirror_attempts, .credentials = {}, .credential_host = {}, .source = {}}, &http, tokens);
+      Endpoint elsewhere({.url = url, .attempts = options.mirror_attempts}, &http, tokens);
       failure = FetchFrom(elsewhere, url, transfer, context);
       // kUnknown would say that another start may find another endpoint.
       if (!failure && failure.error().code == Code::kUnknown && !transfer.sink_failed()) failure.error().code = Code::kInternal;
@@ -190,16 +221,23 @@ base::Result<std::unique_ptr<RegistryClient>> RegistryClient::Make(const Registr
   ASSIGN_OR_RETURN(const Credentials credentials, CredentialsFor(auth, reference.domain));
   auto state = std::make_unique<State>(options, reference, tokens);
   const auto found = options.registries.find(reference.domain);
+  if (found == options.registries.end() && options.files) {
+    ASSIGN_OR_RETURN(const auto places, options.files->PlacesFor(reference));
+    if (places) {
+      for (const Place& place : *places) state->AddPlace(place, credentials);
+      return std::unique_ptr<RegistryClient>(new RegistryClient(std::move(state)));
+    }
+  }
   const RegistryConfig config = found == options.registries.end() ? RegistryConfig() : found->second;
   for (const MirrorConfig& mirror : config.mirrors) state->AddMirror(mirror);
-  state->AddRegistry(config.insecure, credentials);
+  state->AddPlace({.url = reference.WireHost(), .path = reference.path, .insecure = config.insecure, .mirror = false}, credentials);
   return std::unique_ptr<RegistryClient>(new RegistryClient(std::move(state)));
 }
 
 base::Result<Resolved> RegistryClient::Resolve(const Context& context, const std::function<bool(const Digest&)>& known) {
   const Reference& reference = state_->reference;
   const bool by_tag = reference.digest.empty();
-  auto resolved = state_->Each(by_tag, [&](Endpoint& endpoint) {
+  auto resolved = state_->Each(by_tag ? Ask::kTag : Ask::kContent, [&](Endpoint& endpoint) {
     return by_tag ? state_->ResolveTag(endpoint, known, context)
                   : state_->GetDocument(endpoint, reference.digest.str(), reference.digest, context);
   });
@@ -212,7 +250,7 @@ base::Result<Resolved> RegistryClient::FetchManifest(const Descriptor& descripto
   if (descriptor.size > static_cast<int64_t>(kMaxManifestBytes)) {
     return base::Fail(Code::kInvalidArgument, "manifest ", descriptor.digest.str(), ": larger than ", kMaxManifestBytes, " bytes");
   }
-  return state_->Each(false, [&](Endpoint& endpoint) -> base::Result<Resolved> {
+  return state_->Each(Ask::kContent, [&](Endpoint& endpoint) -> base::Result<Resolved> {
     ASSIGN_OR_RETURN(Resolved out, state_->GetDocument(endpoint, descriptor.digest.str(), descriptor.digest, context));
     if (static_cast<int64_t>(out.body.size()) == descriptor.size) return out;
     return base::Fail(Code::kUnknown, "manifest ", descriptor.digest.str(), ": ", out.body.size(), " bytes, the index says ",
@@ -240,7 +278,7 @@ base::Result<std::string> RegistryClient::FetchSmall(const Descriptor& descripto
 base::Status RegistryClient::FetchBlob(const Descriptor& descriptor, const BlobSink& sink, const Context& context) {
   Transfer transfer(descriptor, sink);
   std::optional<base::Error> lost;  // ends the round: no endpoint can add to what the sink has seen
-  base::Status fetched = state_->Each(false, [&](Endpoint& endpoint) -> base::Status {
+  base::Status fetched = state_->Each(Ask::kContent, [&](Endpoint& endpoint) -> base::Status {
     base::Status status = state_->FetchFrom(endpoint, endpoint.Url("blobs", descriptor.digest.str()), transfer, context);
     if (status || !transfer.lost()) return status;
     lost = std::move(status).error();

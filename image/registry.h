@@ -6,16 +6,17 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "base/context.h"
 #include "base/result.h"
 #include "image/auth.h"
+#include "image/content_source.h"
 #include "image/http.h"
 #include "image/manifest.h"
 #include "image/reference.h"
+#include "image/registry_files.h"
 
 namespace berth::image {
 
@@ -33,6 +34,7 @@ struct RegistryConfig {
 struct RegistryOptions {
   HttpOptions http;
   std::map<std::string, RegistryConfig> registries;  // by a reference's domain ("docker.io")
+  std::shared_ptr<RegistryFiles> files;  // asked for what `registries` does not name; may be null
   CredentialSource credentials;  // asked when the caller gave none, and for mirrors; may be empty
   // Tries of one request at one endpoint that bring no byte. A mirror gets fewer: there is another place to go to.
   int attempts = 5;
@@ -41,38 +43,23 @@ struct RegistryOptions {
   std::chrono::milliseconds longest_delay{30'000};  // caps Retry-After as well
 };
 
-// What a reference stands for: the top document, verified against its digest.
-struct Resolved {
-  Digest digest;
-  std::string media_type;
-  std::string body;  // empty when `known` said that it need not be fetched
-};
-
-using BlobSink = std::function<base::Status(std::span<const uint8_t>)>;
-
 // Thread-safe. Errors: kNotFound "<reference>: not found"; kUnauthenticated for 401 and 403; kUnavailable when no endpoint
 // answered usefully within its tries; kUnknown when content does not match its digest or size.
-class RegistryClient {
+class RegistryClient : public ContentSource {
  public:
   // `auth` is for the reference's own registry and goes to no mirror. `tokens` outlives the client.
   static base::Result<std::unique_ptr<RegistryClient>> Make(const RegistryOptions& options, const Reference& reference,
                                                             const AuthConfig& auth, TokenCache* tokens);
-  ~RegistryClient();
+  ~RegistryClient() override;
 
   // `known`, when given, says that the document behind a digest is here already.
   base::Result<Resolved> Resolve(const base::Context& context, const std::function<bool(const Digest&)>& known = {});
 
-  // A manifest or index by digest: verified, at most kMaxManifestBytes.
-  base::Result<Resolved> FetchManifest(const Descriptor& descriptor, const base::Context& context);
-
-  // A small blob (a config) whole: verified, at most `limit` bytes.
-  base::Result<std::string> FetchSmall(const Descriptor& descriptor, size_t limit, const base::Context& context);
-
-  // Streams a blob. The sink sees each byte once and in order, over broken transfers and changes of endpoint too, and on this
-  // thread. Success means that size and digest were right; until then the sink's bytes are not to be believed. After kUnknown
-  // the endpoint that lied is not asked again; TryAgain() says whether another start can come out differently.
-  base::Status FetchBlob(const Descriptor& descriptor, const BlobSink& sink, const base::Context& context);
-  bool TryAgain() const;
+  base::Result<Resolved> FetchManifest(const Descriptor& descriptor, const base::Context& context) override;
+  base::Result<std::string> FetchSmall(const Descriptor& descriptor, size_t limit, const base::Context& context) override;
+  // Broken transfers go on where they broke, at another endpoint too. One that lied is not asked again.
+  base::Status FetchBlob(const Descriptor& descriptor, const BlobSink& sink, const base::Context& context) override;
+  bool TryAgain() const override;
 
  private:
   struct State;

@@ -297,6 +297,24 @@ Result<std::unique_ptr<LayerUnpacker>> Store::BeginLayer() {
   return LayerUnpacker::Create(std::move(folder), state_->options.limits);
 }
 
+Status Store::CheckRecord(const Image& image) const {
+  const std::lock_guard lock(state_->changing);
+  const bool here = state_->data.With([&](State::Data& data) { return data.images.contains(image.id); });
+  if (!here) return {};  // removed since
+  ASSIGN_OR_RETURN(const std::string text, base::ReadFile(state_->records / RecordName(image.id), kMaxRecordBytes));
+  ASSIGN_OR_RETURN(const ImageRecord record, DecodeImage(text));
+  return record.image.id == image.id ? Status() : Fail(Code::kInternal, "the record is another image's");
+}
+
+Result<UniqueFd> Store::SpareFile() const {
+  auto fd = base::Open(state_->tmp, O_TMPFILE | O_RDWR, 0600);
+  if (fd || fd.error().err != EOPNOTSUPP) return fd;
+  const Path path = state_->NewTemporary();
+  ASSIGN_OR_RETURN(UniqueFd named, base::Open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
+  RETURN_IF_ERROR(base::RemoveFile(path));
+  return named;
+}
+
 Result<LayerPin> Store::CommitLayer(UnpackedLayer layer, const Digest& chain_id, std::span<const Digest> parents,
                                     const base::Context& context) {
   if (auto pin = AcquireLayer(chain_id)) return *std::move(pin);
@@ -311,7 +329,9 @@ Result<LayerPin> Store::CommitLayer(UnpackedLayer layer, const Digest& chain_id,
                            .parent = parents.empty() ? Digest() : parents.back(),
                            .diff_id = layer.diff_id,
                            .bytes = layer.bytes,
-                           .inodes = layer.inodes};
+                           .inodes = layer.inodes,
+                           .exact = layer.exact,
+                           .sum = layer.sum};
   RETURN_IF_ERROR(base::WriteFile(layer.folder.path() / "layer.json", EncodeLayer(record)), "commit layer ", chain_id.str());
   RETURN_IF_ERROR(context.Check("commit layer"));
   RETURN_IF_ERROR(FlushFileSystem(layer.folder.path()), "commit layer ", chain_id.str());
@@ -386,7 +406,7 @@ StoreUsage Store::Usage() const {
   return state_->data.With([](State::Data& data) { return data.usage; });
 }
 
-Result<ImagePtr> Store::Find(std::string_view text) const { return FindImage(*List(), text); }
+Result<ImagePtr> Store::Find(std::string_view text) const { return FindImage(*List(), text, state_->options.candidates); }
 
 Status Store::Remove(std::string_view text) {
   bool unused = false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,6 +16,7 @@
 #include "image/digest.h"
 #include "image/layer_unpacker.h"
 #include "image/manifest.h"
+#include "image/reference.h"
 
 namespace berth::image {
 
@@ -45,6 +47,8 @@ struct StoreUsage {
   uint64_t inodes = 0;
 };
 
+using NameCandidates = std::function<base::Result<std::vector<Reference>>(std::string_view)>;
+
 // Keeps layers on disk while it lives; for a pull, from BeginLayer's check to PutImage. May outlive nothing but the store.
 class LayerPin;
 
@@ -62,6 +66,8 @@ class Store {
     // Images never to be collected by the kubelet: full names, "*" allowed at either end.
     std::vector<std::string> pinned;
     LayerLimits limits;
+    // What a text that is no id may stand for; by default Reference::Parse alone.
+    NameCandidates candidates;
   };
 
   // Opens whatever is there: what is broken is set aside and told by problems(). An error means that the folder itself
@@ -76,6 +82,8 @@ class Store {
   // Nothing when the layer is not there.
   std::optional<LayerPin> AcquireLayer(const Digest& chain_id);
   base::Result<std::unique_ptr<LayerUnpacker>> BeginLayer();
+  // A file without a name on the store's disk, gone with its descriptor.
+  base::Result<base::UniqueFd> SpareFile() const;
   // Settles what refers to lower layers, flushes and makes the layer visible: data, name, folder. `parents` are the chain
   // ids below, lowest first, all present (kFailedPrecondition otherwise) and pinned by the caller. A layer that is already
   // there is success and `layer` is dropped. The caller has compared layer.diff_id with the configuration.
@@ -105,6 +113,9 @@ class Store {
   // Call once after the restored containers have called RefLayers: from now on unneeded layers are removed, those
   // left from before at once. Until then nothing is removed.
   void Collect();
+
+  // Whether the image's record on disk is whole and says the same.
+  base::Status CheckRecord(const Image& image) const;
 
   // The "diff" folder of a layer that is there; kNotFound otherwise.
   base::Result<base::Path> LayerFolder(const Digest& chain_id) const;

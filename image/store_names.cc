@@ -33,17 +33,28 @@ bool HasName(const Image& image, const Reference& reference, const std::string& 
   return std::ranges::any_of(image.repo_digests, [&](const std::string& name) { return name.starts_with(prefix); });
 }
 
-ImagePtr FindByName(const ImageList& images, std::string_view text) {
-  const auto reference = Reference::Parse(text);
-  if (!reference) return nullptr;
-  const std::string full = reference->Full();
-  const auto found = std::ranges::find_if(images, [&](const ImagePtr& image) { return HasName(*image, *reference, full); });
+ImagePtr FindByReference(const ImageList& images, const Reference& reference) {
+  const std::string full = reference.Full();
+  const auto found = std::ranges::find_if(images, [&](const ImagePtr& image) { return HasName(*image, reference, full); });
   return found == images.end() ? nullptr : *found;
+}
+
+// What cannot be read as a name is the name of nothing here.
+ImagePtr FindByName(const ImageList& images, std::string_view text, const NameCandidates& candidates) {
+  if (candidates) {
+    const auto references = candidates(text);
+    for (size_t i = 0; references && i < references->size(); ++i) {
+      if (ImagePtr found = FindByReference(images, (*references)[i])) return found;
+    }
+    return nullptr;
+  }
+  const auto reference = Reference::Parse(text);
+  return reference ? FindByReference(images, *reference) : nullptr;
 }
 
 }  // namespace
 
-Result<ImagePtr> FindImage(const ImageList& images, std::string_view text) {
+Result<ImagePtr> FindImage(const ImageList& images, std::string_view text, const NameCandidates& candidates) {
   bool ambiguous = false;
   ImagePtr by_id;
   if (IsIdOrPrefix(text)) {
@@ -56,7 +67,7 @@ Result<ImagePtr> FindImage(const ImageList& images, std::string_view text) {
     }
   }
   if (by_id && !ambiguous) return by_id;
-  if (ImagePtr by_name = FindByName(images, text)) return by_name;
+  if (ImagePtr by_name = FindByName(images, text, candidates)) return by_name;
   if (ambiguous) return Fail(Code::kInvalidArgument, "image id ", text, " is ambiguous");
   return ImagePtr();
 }

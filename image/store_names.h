@@ -11,7 +11,7 @@
 namespace berth::image {
 
 // As Store::Find.
-base::Result<ImagePtr> FindImage(const ImageList& images, std::string_view text);
+base::Result<ImagePtr> FindImage(const ImageList& images, std::string_view text, const NameCandidates& candidates = {});
 
 // Whether one of the image's names matches one of the patterns: full names, "*" at either end stands for anything.
 bool MatchesPattern(const Image& image, const std::vector<std::string>& patterns);

@@ -1,6 +1,7 @@
 #include "image/store_records.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include <nlohmann/json.hpp>
 
@@ -56,7 +57,9 @@ std::string EncodeLayer(const LayerRecord& record) {
                {"parent", record.parent.str()},
                {"diff_id", record.diff_id.str()},
                {"bytes", record.bytes},
-               {"inodes", record.inodes}});
+               {"inodes", record.inodes},
+               {"exact", record.exact},
+               {"sum", record.sum ? std::to_string(*record.sum) : ""}});
 }
 
 Result<LayerRecord> DecodeLayer(std::string_view text) {
@@ -68,6 +71,12 @@ Result<LayerRecord> DecodeLayer(std::string_view text) {
   ASSIGN_OR_RETURN(record.diff_id, ReadDigest(body, "diff_id", kWhat));
   ASSIGN_OR_RETURN(record.bytes, Number(body, "bytes", kWhat));
   ASSIGN_OR_RETURN(record.inodes, Number(body, "inodes", kWhat));
+  // Absent in records from before this was noted.
+  ASSIGN_OR_RETURN(record.exact, berth::json::Bool(body, "exact", kWhat));
+  ASSIGN_OR_RETURN(const std::string sum, berth::json::String(body, "sum", kWhat));
+  // As text: the JSON library's numbers are signed where they are read.
+  uint64_t value = 0;
+  if (std::from_chars(sum.data(), sum.data() + sum.size(), value).ec == std::errc() && !sum.empty()) record.sum = value;
   return record;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,8 @@ struct LayerRecord {
   Digest diff_id;
   uint64_t bytes = 0;
   uint64_t inodes = 0;
+  bool exact = false;           // `inodes` is what the folder holds, not only what was made
+  std::optional<uint64_t> sum;  // FileSum of the files
 };
 std::string EncodeLayer(const LayerRecord& record);
 base::Result<LayerRecord> DecodeLayer(std::string_view text);

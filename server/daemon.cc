@@ -21,11 +21,13 @@
 #include <spdlog/spdlog.h>
 
 #include "base/beside.h"
+#include "image/auth_files.h"
 #include "kernel/boot.h"
 #include "kernel/limits.h"
 #include "network/conf_watcher.h"
 #include "server/executors.h"
 #include "server/host.h"
+#include "server/import_folder.h"
 #include "server/pull_progress.h"
 #include "server/runtime_service.h"
 
@@ -60,8 +62,27 @@ base::Path WithoutLinks(const base::Path& path) {
   return error ? path : real;
 }
 
+// "credential-helpers" of registries.conf says who is asked and when: the files are one of them.
+image::CredentialSource CredentialSourceOf(const config::Config::Image& config, std::shared_ptr<image::RegistryFiles> files) {
+  auto auth = std::make_shared<const image::AuthFiles>(image::AuthFiles::Options{
+      .files = {config.auth_files.begin(), config.auth_files.end()}, .helper_timeout = config.auth_helper_timeout, .program_folders = {}});
+  return [auth, files](std::string_view host, std::string_view repository, const base::Context& context) -> base::Result<image::AuthConfig> {
+    ASSIGN_OR_RETURN(const auto conf, files->Conf());
+    std::vector<std::string> order = conf->credential_helpers;
+    if (order.empty()) order = {"containers-auth.json"};
+    for (const std::string& name : order) {
+      auto found = name == "containers-auth.json" ? auth->Find(host, repository, context) : auth->AskHelper(name, host, context);
+      if (!found || !found->empty()) return found;
+    }
+    return image::AuthConfig();
+  };
+}
+
 image::RegistryOptions RegistryOptionsOf(const config::Config::Image& config) {
   image::RegistryOptions out;
+  out.files = std::make_shared<image::RegistryFiles>(image::RegistryFiles::Options{
+      .host_folders = {config.certificate_dirs.begin(), config.certificate_dirs.end()}, .registries_conf = config.registries_conf});
+  out.credentials = CredentialSourceOf(config, out.files);
   out.http.certificate_folders.assign(config.certificate_dirs.begin(), config.certificate_dirs.end());
   out.http.connect_timeout = config.connect_timeout;
   out.http.stall_window = config.stall_window;
@@ -119,6 +140,7 @@ struct Daemon::Parts {
   std::vector<base::Beside> features;  // that the runtimes are being asked for
   std::unique_ptr<image::Store> images;
   std::unique_ptr<image::Puller> puller;
+  std::unique_ptr<ImportFolder> imports;
   std::unique_ptr<network::Network> network;
   std::unique_ptr<network::ConfWatcher> conf_watcher;
   std::unique_ptr<asio::posix::stream_descriptor> conf_event;
@@ -170,12 +192,21 @@ base::Status Daemon::Parts::Make() {
   image::Store::Options store{.folder = config.state_root / "images", .pinned = config.image.pinned};
   store.limits.file_bytes = config.image.max_layer_size.bytes;
   store.limits.entries = static_cast<uint64_t>(config.image.max_layer_entries);
+  image::RegistryOptions registry = RegistryOptionsOf(config.image);
+  store.candidates = [files = registry.files](std::string_view text) { return files->Candidates(text); };
   ASSIGN_OR_RETURN(images, image::Store::Open(std::move(store)));
   for (const image::StoreProblem& problem : images->problems()) Report(base::Cat("image store: ", problem.name, ": ", problem.what));
   puller = std::make_unique<image::Puller>(image::Puller::Options{.store = images.get(),
-                                                                  .registry = RegistryOptionsOf(config.image),
+                                                                  .registry = std::move(registry),
                                                                   .parallel_layers = static_cast<size_t>(config.image.parallel_layers),
                                                                   .pulls = static_cast<size_t>(config.image.parallel_pulls)});
+  imports = std::make_unique<ImportFolder>(ImportFolder::Options{
+      .folder = config.image.import_dir.empty() ? config.state_root / "import" : config.image.import_dir,
+      .record = config.state_root / "images/imported.json",
+      .puller = puller.get(),
+      .store = images.get(),
+      .executor = &executors->pull,
+      .report = [this](const std::string& problem) { Report(problem); }});
   ASSIGN_OR_RETURN(network, network::Network::Open(NetworkOptionsOf(config)));
 
   undoers = container::ContainerUndoers(runtimes, *cgroups);
@@ -276,6 +307,7 @@ base::Status Daemon::Parts::Restore() {
 }
 
 void Daemon::Parts::Watch() {
+  if (auto watching = imports->Start(loop); !watching) Report("import folder: " + watching.error().message);
   auto watcher = network::ConfWatcher::Make({.conf_dir = config.network.conf_dir,
                                              .bin_dirs = {config.network.bin_dirs.begin(), config.network.bin_dirs.end()},
                                              .on_change = [this] { network->Reload(); }});
@@ -334,14 +366,16 @@ base::Result<std::unique_ptr<Daemon>> Daemon::Make(config::Config config) {
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Daemon::~Daemon() {
-  if (parts_) parts_->executors.reset();  // a daemon that never served
+  if (!parts_) return;
+  if (parts_->imports) parts_->imports->Stop();
+  parts_->executors.reset();  // a daemon that never served
 }
 
 base::Status Daemon::Serve() {
   Parts& parts = *parts_;
   RuntimeService runtime_service(*parts.services, *parts.executors);
   ImageService image_service(*parts.services, *parts.executors);
-  BerthService berth_service(*parts.puller, parts.loop);
+  BerthService berth_service(*parts.images, *parts.puller, parts.executors->pull, parts.loop);
   const base::Path& socket = parts.config.grpc.socket;
   RETURN_IF_ERROR(base::MakeDirs(socket.parent_path(), 0711));
   RETURN_IF_ERROR(base::RemoveFile(socket));  // the lock says that nobody else listens there
@@ -379,6 +413,7 @@ base::Status Daemon::Serve() {
   parts.loop.restart();
   std::thread loop([&] { parts.loop.run(); });
   server->Shutdown(std::chrono::system_clock::now() + kShutdownTime);
+  parts.imports->Stop();
   parts.containers->End();
   parts.sandboxes->End();
   parts.loop.stop();

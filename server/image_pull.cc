@@ -4,9 +4,8 @@ namespace berth::server {
 
 base::Result<cri::PullImageResponse> PullImage(Services& services, const cri::PullImageRequest& request, const base::Context& context) {
   if (request.image().image().empty()) return base::Fail(base::Code::kInvalidArgument, "image is missing");
-  ASSIGN_OR_RETURN(const image::Reference reference, image::Reference::Parse(request.image().image()));
   const cri::AuthConfig& auth = request.auth();
-  auto pulled = services.puller.Pull(reference,
+  auto pulled = services.puller.PullName(request.image().image(),
                                      {.username = auth.username(),
                                       .password = auth.password(),
                                       .auth = auth.auth(),

@@ -1,13 +1,15 @@
 #include "server/pull_progress.h"
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <memory>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "image/check.h"
 #include "image/reference.h"
+#include "server/unary.h"
 
 namespace berth::server {
 namespace {
@@ -24,11 +26,43 @@ berth::v1::LayerState StateOf(const image::LayerProgress& layer) {
   return berth::v1::LAYER_WAITING;
 }
 
+void Describe(const image::LayerProgress& layer, berth::v1::LayerProgress& item) {
+  item.set_digest(layer.digest.str());
+  item.set_total_bytes(layer.total);
+  item.set_done_bytes(layer.done);
+  item.set_state(StateOf(layer));
+}
+
+base::Result<berth::v1::LoadImagesResponse> Load(image::Puller& puller, const std::string& path, const base::Context& context) {
+  if (!path.starts_with('/')) return base::Fail(base::Code::kInvalidArgument, "the archive's path is not absolute");
+  ASSIGN_OR_RETURN(const auto images, puller.Import(path, context));
+  berth::v1::LoadImagesResponse reply;
+  for (const image::ImportedImage& image : images) {
+    berth::v1::LoadedImage& item = *reply.add_images();
+    item.set_id(image.image_id.str());
+    for (const std::string& name : image.names) item.add_names(name);
+  }
+  return reply;
+}
+
+base::Result<berth::v1::CheckImagesResponse> Check(image::Store& images, const berth::v1::CheckImagesRequest& request,
+                                                   const base::Context& context) {
+  ASSIGN_OR_RETURN(const image::CheckReport report,
+                   image::CheckStore(images, {.contents = request.contents(), .repair = request.repair()}, context));
+  berth::v1::CheckImagesResponse reply;
+  reply.set_images(static_cast<int64_t>(report.images));
+  reply.set_layers(static_cast<int64_t>(report.layers));
+  reply.set_unverifiable(static_cast<int64_t>(report.unverifiable));
+  for (const image::StoreProblem& problem : report.problems) reply.add_problems(base::Cat(problem.name, ": ", problem.what));
+  for (const std::string& id : report.removed) reply.add_removed(id);
+  return reply;
+}
+
 // One follower. Everything but OnCancel and OnDone happens on the event loop; a tick looks at the puller's snapshot.
 class Follower : public grpc::ServerWriteReactor<PullProgressEvent> {
  public:
-  Follower(image::Puller& puller, boost::asio::io_context& loop, std::string reference)
-      : puller_(puller), loop_(loop), timer_(loop), reference_(std::move(reference)) {
+  Follower(image::Puller& puller, boost::asio::io_context& loop, std::vector<std::string> names)
+      : puller_(puller), loop_(loop), timer_(loop), names_(std::move(names)) {
     boost::asio::post(loop_, [this] { Tick(); });
   }
 
@@ -57,17 +91,13 @@ class Follower : public grpc::ServerWriteReactor<PullProgressEvent> {
 
   void Look() {
     PullProgressEvent event;
-    event.set_reference(reference_);
     bool found = false;
     for (const image::PullProgress& pull : puller_.InFlight()) {
-      if (pull.reference != reference_) continue;
+      if (std::ranges::find(names_, pull.reference) == names_.end()) continue;
       found = true;
+      event.set_reference(pull.reference);
       for (const image::LayerProgress& layer : pull.layers) {
-        berth::v1::LayerProgress& item = *event.add_layers();
-        item.set_digest(layer.digest.str());
-        item.set_total_bytes(layer.total);
-        item.set_done_bytes(layer.done);
-        item.set_state(StateOf(layer));
+        Describe(layer, *event.add_layers());
       }
       break;
     }
@@ -93,7 +123,7 @@ class Follower : public grpc::ServerWriteReactor<PullProgressEvent> {
   image::Puller& puller_;
   boost::asio::io_context& loop_;
   boost::asio::steady_timer timer_;
-  const std::string reference_;
+  const std::vector<std::string> names_;  // what the text may stand for
   PullProgressEvent event_;
   bool seen_ = false;
   bool writing_ = false;
@@ -110,9 +140,38 @@ class Refused : public grpc::ServerWriteReactor<PullProgressEvent> {
 
 grpc::ServerWriteReactor<PullProgressEvent>* BerthService::PullProgress(grpc::CallbackServerContext*,
                                                                         const berth::v1::PullProgressRequest* request) {
-  const auto reference = image::Reference::Parse(request->reference());
-  if (!reference) return new Refused(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, reference.error().message));
-  return new Follower(puller_, loop_, reference->Full());
+  const auto candidates = puller_.Candidates(request->reference());
+  if (!candidates) return new Refused(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, candidates.error().message));
+  std::vector<std::string> names;
+  for (const image::Reference& reference : *candidates) names.push_back(reference.Full());
+  return new Follower(puller_, loop_, std::move(names));
+}
+
+grpc::ServerUnaryReactor* BerthService::LoadImages(grpc::CallbackServerContext* context, const berth::v1::LoadImagesRequest* request,
+                                                   berth::v1::LoadImagesResponse* reply) {
+  auto* call = new UnaryCall<berth::v1::LoadImagesRequest, berth::v1::LoadImagesResponse>(*context, *request, reply, CallLog("LoadImages"));
+  call->Start(&executor_, [this](const berth::v1::LoadImagesRequest& given, const base::Context& own) { return Load(puller_, given.path(), own); });
+  return call;
+}
+
+grpc::ServerUnaryReactor* BerthService::CheckImages(grpc::CallbackServerContext* context, const berth::v1::CheckImagesRequest* request,
+                                                    berth::v1::CheckImagesResponse* reply) {
+  auto* call = new UnaryCall<berth::v1::CheckImagesRequest, berth::v1::CheckImagesResponse>(*context, *request, reply, CallLog("CheckImages"));
+  call->Start(&executor_, [this](const berth::v1::CheckImagesRequest& given, const base::Context& own) { return Check(images_, given, own); });
+  return call;
+}
+
+grpc::ServerUnaryReactor* BerthService::ListPulls(grpc::CallbackServerContext* context, const berth::v1::ListPullsRequest*,
+                                                  berth::v1::ListPullsResponse* reply) {
+  for (const image::PullProgress& pull : puller_.InFlight()) {
+    berth::v1::PullInFlight& item = *reply->add_pulls();
+    item.set_reference(pull.reference);
+    item.set_stage(pull.stage);
+    for (const image::LayerProgress& layer : pull.layers) Describe(layer, *item.add_layers());
+  }
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
 }
 
 }  // namespace berth::server

@@ -1,21 +1,33 @@
-// berth.v1.Berth, the client's own service: what pulls in flight are at, from the puller's own figures.
+// berth.v1.Berth, the client's own service: what pulls in flight are at, from the puller's own figures, and archives.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 
+#include "base/executor.h"
 #include "cri-proto/berth.grpc.pb.h"
 #include "image/pull.h"
+#include "image/store.h"
 
 namespace berth::server {
 
 class BerthService : public berth::v1::Berth::CallbackService {
  public:
-  BerthService(image::Puller& puller, boost::asio::io_context& loop) : puller_(puller), loop_(loop) {}
+  BerthService(image::Store& images, image::Puller& puller, base::Executor& executor, boost::asio::io_context& loop)
+      : images_(images), puller_(puller), executor_(executor), loop_(loop) {}
   grpc::ServerWriteReactor<berth::v1::PullProgressEvent>* PullProgress(grpc::CallbackServerContext* context,
                                                                        const berth::v1::PullProgressRequest* request) override;
 
+  grpc::ServerUnaryReactor* LoadImages(grpc::CallbackServerContext* context, const berth::v1::LoadImagesRequest* request,
+                                       berth::v1::LoadImagesResponse* reply) override;
+  grpc::ServerUnaryReactor* CheckImages(grpc::CallbackServerContext* context, const berth::v1::CheckImagesRequest* request,
+                                        berth::v1::CheckImagesResponse* reply) override;
+  grpc::ServerUnaryReactor* ListPulls(grpc::CallbackServerContext* context, const berth::v1::ListPullsRequest* request,
+                                      berth::v1::ListPullsResponse* reply) override;
+
  private:
+  image::Store& images_;
   image::Puller& puller_;
+  base::Executor& executor_;  // of pulls
   boost::asio::io_context& loop_;
 };
 

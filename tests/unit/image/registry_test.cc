@@ -290,7 +290,7 @@ TEST_F(RegistryTest, CredentialSourceIsAskedForTheHost) {
   RequireToken();
   RegistryOptions options = Fast();
   std::string asked;
-  options.credentials = [&](std::string_view host, std::string_view repository) -> base::Result<AuthConfig> {
+  options.credentials = [&](std::string_view host, std::string_view repository, const base::Context&) -> base::Result<AuthConfig> {
     asked = base::Cat(host, " ", repository);
     return AuthConfig{.username = "stored", .password = "pw"};
   };

@@ -1,0 +1,154 @@
+#include "image/check.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tar_builder.h"
+
+namespace berth::image {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class CheckTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "owners and trusted attributes need root";
+    auto store = Store::Open({.folder = temp_.path(), .pinned = {}, .limits = {}, .candidates = {}});
+    ASSERT_TRUE(store) << store.error().Text();
+    store_ = *std::move(store);
+    store_->Collect();
+  }
+  // An image of these archives, the lowest first.
+  void Put(const std::string& name, const std::vector<std::string>& tars) {
+    std::vector<LayerPin> pins;
+    std::vector<Digest> chain_ids;
+    std::string diff_ids;
+    for (const std::string& tar : tars) {
+      auto unpacker = store_->BeginLayer();
+      ASSERT_TRUE(unpacker && (*unpacker)->Write(Bytes(tar)));
+      auto layer = (*unpacker)->Finish({});
+      ASSERT_TRUE(layer) << layer.error().Text();
+      diff_ids += base::Cat(diff_ids.empty() ? "\"" : ",\"", layer->diff_id.str(), "\"");
+      const Digest chain_id = ChainId(chain_ids.empty() ? Digest() : chain_ids.back(), layer->diff_id);
+      auto pin = store_->CommitLayer(*std::move(layer), chain_id, chain_ids, {});
+      ASSERT_TRUE(pin) << pin.error().Text();
+      pins.push_back(*std::move(pin));
+      chain_ids.push_back(chain_id);
+    }
+    Image image;
+    image.config_json = R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[)" + diff_ids + "]}}";
+    image.repo_tags = {name};
+    const auto put = store_->PutImage(image);
+    ASSERT_TRUE(put) << put.error().Text();
+    folder_ = *store_->LayerFolder(chain_ids.back());
+    layer_ = chain_ids.back().str();
+    id_ = (*put)->id;
+  }
+  CheckReport Check(bool contents, bool repair = false) {
+    const auto report = CheckStore(*store_, {.contents = contents, .repair = repair}, {});
+    EXPECT_TRUE(report) << report.error().Text();
+    return report.value_or(CheckReport());
+  }
+  static std::vector<std::string> Whats(const CheckReport& report) {
+    std::vector<std::string> out;
+    for (const StoreProblem& problem : report.problems) out.push_back(problem.what);
+    return out;
+  }
+
+  TempFolder temp_;
+  std::unique_ptr<Store> store_;
+  base::Path folder_;  // of the last image's top layer
+  std::string layer_;
+  std::string id_;
+};
+
+const std::string kLower = Tar({Folder("d"), File("d/a", "first"), File("b", "second"), File("empty", "")});
+const std::string kUpper = Tar({File("c", Noise(100'000)), HardLink("c2", "c"), Symlink("s", "c"), File(".wh.b", "")});
+
+TEST_F(CheckTest, WholeStoreHasNoProblems) {
+  Put("a.test/x:1", {kLower, kUpper});
+  Put("a.test/y:1", {kLower});
+  const CheckReport report = Check(true);
+  EXPECT_THAT(Whats(report), IsEmpty());
+  EXPECT_EQ(report.images, 2u);
+  EXPECT_EQ(report.layers, 2u);
+  EXPECT_EQ(report.unverifiable, 0u);
+}
+
+TEST_F(CheckTest, MissingAndAdditionalFilesAreSeen) {
+  Put("a.test/x:1", {kLower});
+  ASSERT_TRUE(base::RemoveFile(folder_ / "d/a"));
+  EXPECT_THAT(Whats(Check(false)), ElementsAre(HasSubstr("4 files and folders where 5 were written")));
+  ASSERT_TRUE(base::WriteFile(folder_ / "d/a", "first"));
+  EXPECT_THAT(Whats(Check(false)), IsEmpty());
+  ASSERT_TRUE(base::WriteFile(folder_ / "d/more", ""));
+  EXPECT_THAT(Whats(Check(false)), ElementsAre(HasSubstr("6 files and folders where 5")));
+}
+
+TEST_F(CheckTest, ChangedBytesAreSeenWhenContentsAreRead) {
+  Put("a.test/x:1", {kLower, kUpper});
+  std::string changed = Noise(100'000);
+  changed[50'000] ^= 1;
+  ASSERT_TRUE(base::WriteFile(folder_ / "c", changed));
+  EXPECT_EQ(chmod((folder_ / "c").c_str(), 0644), 0);
+  // WriteFile made a new file, so the link has the old one: put it right.
+  ASSERT_TRUE(base::RemoveFile(folder_ / "c2"));
+  ASSERT_EQ(link((folder_ / "c").c_str(), (folder_ / "c2").c_str()), 0);
+  EXPECT_THAT(Whats(Check(false)), IsEmpty());
+  EXPECT_THAT(Whats(Check(true)), ElementsAre(HasSubstr("the contents have changed")));
+}
+
+TEST_F(CheckTest, GarbledRecordsAreSeen) {
+  Put("a.test/x:1", {kLower});
+  ASSERT_TRUE(base::WriteFile(folder_.parent_path() / "layer.json", "{}"));
+  ASSERT_TRUE(base::WriteFile(temp_.path() / "records" / (id_.substr(7) + ".json"), "garbage"));
+  EXPECT_THAT(Check(false).problems, SizeIs(2));
+}
+
+TEST_F(CheckTest, RepairRemovesWhatIsBrokenAndNothingElse) {
+  Put("a.test/whole:1", {kLower});
+  const std::string whole = id_;
+  Put("a.test/broken:1", {kLower, kUpper});
+  ASSERT_TRUE(base::RemoveFile(folder_ / "s"));
+  const CheckReport report = Check(false, true);
+  EXPECT_THAT(report.removed, ElementsAre(id_));
+  EXPECT_FALSE(base::Exists(folder_));
+  EXPECT_TRUE(*store_->Find(whole));
+  EXPECT_THAT(Whats(Check(true)), IsEmpty());
+}
+
+TEST_F(CheckTest, LayerOfAContainerStaysAndIsSaidTo) {
+  Put("a.test/x:1", {kLower});
+  ASSERT_TRUE(store_->RefImage("a.test/x:1", "container"));
+  ASSERT_TRUE(base::RemoveFile(folder_ / "b"));
+  EXPECT_THAT(Whats(Check(false, true)), ElementsAre(HasSubstr("4 files"), HasSubstr("still used by a container")));
+  EXPECT_TRUE(base::Exists(folder_));
+  store_->Unref("container");
+  EXPECT_FALSE(base::Exists(folder_));
+}
+
+TEST_F(CheckTest, ReplacedAndSparseFilesAreNotTakenForDamage) {
+  Put("a.test/x:1", {Tar({File("a", "one"), File("a", "two"), Symlink("b", "a"), Folder("b")})});
+  const CheckReport report = Check(true);
+  EXPECT_THAT(Whats(report), IsEmpty());
+  EXPECT_EQ(report.unverifiable, 1u);
+}
+
+TEST_F(CheckTest, CancelledCheckEnds) {
+  Put("a.test/x:1", {kLower});
+  const base::Context context = base::Context::Make();
+  context.Cancel();
+  const auto report = CheckStore(*store_, {}, context);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, base::Code::kCancelled);
+}
+
+}  // namespace
+}  // namespace berth::image
