@@ -111,6 +111,7 @@ struct Config {
     ByteCount stall_bytes = KiB(1);
     int64_t attempts = 5;
     int64_t mirror_attempts = 2;
+    base::Path signature_policy = "/etc/containers/policy.json";
     base::Path import_dir;  // empty: <state_root>/import
     std::vector<std::string> pinned;
     ByteCount max_layer_size = GiB(256);

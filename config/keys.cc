@@ -190,6 +190,10 @@ const Key kConfigKeys[] = {
     Key{"image.attempts", At<&C::image, &C::Image::attempts>, "Tries of one request at a registry that bring no byte."}
         .Range(1, 100),
     Key{"image.mirror_attempts", At<&C::image, &C::Image::mirror_attempts>, "The same at a mirror."}.Range(1, 100),
+    Key{"image.signature_policy", At<&C::image, &C::Image::signature_policy>,
+        "containers-policy.json(5) with insecureAcceptAnything, reject and sigstoreSigned by key; read at each pull. Missing or "
+        "empty: every image is accepted. Archives are not looked up in it."}
+        .Check(AbsoluteOrEmpty),
     Key{"image.import_dir", At<&C::image, &C::Image::import_dir>,
         "Folder of image archives (OCI layout or docker's format, tar, plain or compressed), taken in at the start and when "
         "they appear. Empty: <state_root>/import."}

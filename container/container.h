@@ -38,7 +38,9 @@ struct Container {
   std::string image_id;
   std::string image_name;              // first tag, else what the user specified, else the id
   std::string image_ref;               // name@digest if known, else the id
-  std::vector<std::string> chain_ids;  // the layers in use, lowest first
+  std::vector<std::string> chain_ids;  // the layers in use, lowest first, then those of volumes
+
+  std::vector<std::string> volume_images;  // ids, in the order of the mounts that have an image
 
   std::string runtime;      // runtime handler's name, never empty
   std::string cgroups_path;  // as in config.json; empty when the runtime chose

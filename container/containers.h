@@ -133,6 +133,7 @@ class Containers {
                                        const base::Context& context, state::Stage& stage);
   base::Status Build(Creation& creation, const base::Context& context, state::Stage& stage);
   base::Status PrepareRoot(Creation& creation, const base::Context& context);
+  void KeepVolumeLayers(Creation& creation);
   base::Status WriteBundle(Creation& creation, const base::Context& context);
   base::Status Launch(Creation& creation, const base::Context& context);
   base::Error Abandon(Creation& creation, base::Error cause);

@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "conmon/client.h"
 #include "container/containers.h"
+#include "container/image_volumes.h"
 #include "container/live.h"
 #include "container/process.h"
 #include "container/stop_signal.h"
@@ -33,6 +34,7 @@ struct Containers::Creation {
   base::UniqueFd target{};  // the process whose pid namespace is joined (mode TARGET)
   base::Path target_namespace{};
   base::Child monitor{};
+  ImageVolumes volumes{};
 };
 
 namespace {
@@ -143,6 +145,10 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
 
   stage.Enter("writable layer");
   RETURN_IF_ERROR(PrepareRoot(creation, context));
+  stage.Enter("image volumes");
+  ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, container.id, Bundle(container.id) / "volumes", *creation.live->ledger));
+  container.volume_images = creation.volumes.image_ids;
+  KeepVolumeLayers(creation);
   stage.Enter("config.json");
   RETURN_IF_ERROR(WriteBundle(creation, context));
 
@@ -223,6 +229,18 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   return context.Check("CreateContainer");
 }
 
+// From now on the container itself keeps the layers of its image and of its volumes' images, after a restart too.
+void Containers::KeepVolumeLayers(Creation& creation) {
+  if (creation.volumes.image_ids.empty()) return;
+  std::vector<image::Digest> all = creation.image->chain_ids;
+  for (const image::Digest& chain_id : creation.volumes.chain_ids) {
+    all.push_back(chain_id);
+    creation.container.chain_ids.push_back(chain_id.str());
+  }
+  parts_.images->RefLayers(creation.container.id, all);
+  ReleaseVolumeImages(creation.config, *parts_.images, creation.container.id);
+}
+
 base::Status Containers::WriteBundle(Creation& creation, const base::Context& context) {
   Container& container = creation.container;
   const base::Path bundle = Bundle(container.id);
@@ -230,6 +248,7 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
   ASSIGN_OR_RETURN(const oci::Features features, creation.runtime->GetFeatures(context));
   options.oci_version = features.oci_version;
   options.mounts.recursive_read_only = features.recursive_read_only;
+  options.mounts.image_volumes = creation.volumes.sources;
   ASSIGN_OR_RETURN(creation.spec, BuildSpec({.config = creation.config,
                                              .pod = creation.pod,
                                              .image = creation.image->config,
@@ -310,6 +329,7 @@ base::Error Containers::Abandon(Creation& creation, base::Error cause) {
     cause.clean_up = undone.Text();
     parts_.leftovers->Add(id, creation.live->ledger, undone.Text());
   }
+  ReleaseVolumeImages(creation.config, *parts_.images, id);
   if (base::Status erased = store_.Erase(id); !erased) cause.clean_up += erased.error().message;
   Discard(id);
   return cause;

@@ -77,13 +77,15 @@ base::Status Propagate(const cri::Mount& mount, const base::Path& source, const 
   }
 }
 
-base::Status CheckRequest(const cri::Mount& mount, const MountOptions& options) {
+base::Status CheckPath(const cri::Mount& mount) {
   if (mount.container_path().empty()) return Fail(Code::kInvalidArgument, "container_path is missing");
   if (mount.container_path().front() != '/') return Fail(Code::kInvalidArgument, "container_path is not absolute");
   if (Clean(mount.container_path()) == "/") return Fail(Code::kInvalidArgument, "container_path cannot be the root");
-  if (mount.has_image() && !mount.image().image().empty()) {
-    return Fail(Code::kUnimplemented, "ImageVolumeMountFailed: image volumes are not supported by this version");
-  }
+  return {};
+}
+
+base::Status CheckRequest(const cri::Mount& mount, const MountOptions& options) {
+  RETURN_IF_ERROR(CheckPath(mount));
   if (!mount.image_sub_path().empty()) return Fail(Code::kInvalidArgument, "image_sub_path needs an image");
   if (mount.host_path().empty()) return Fail(Code::kInvalidArgument, "host_path is missing");
   if (mount.host_path().front() != '/') return Fail(Code::kInvalidArgument, "host_path is not absolute");
@@ -102,6 +104,23 @@ base::Status CheckRequest(const cri::Mount& mount, const MountOptions& options) 
   return {};
 }
 
+base::Status AddOptions(const cri::Mount& mount, oci::Mount& out) {
+  for (const std::string& option : mount.mount_options()) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return Fail(Code::kInvalidArgument, "mount_options: \"", option, "\" is not one of noexec, nodev, nosuid");
+    }
+    out.options.push_back(option);
+  }
+  return {};
+}
+
+base::Result<oci::Mount> MapImage(const cri::Mount& mount, const base::Path& source) {
+  RETURN_IF_ERROR(CheckPath(mount));
+  oci::Mount out = Bind(Clean(mount.container_path()), source, {"bind", "rprivate", "ro"});
+  RETURN_IF_ERROR(AddOptions(mount, out));
+  return out;
+}
+
 base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& options, kernel::ForeignPaths& paths,
                                 const base::Context& context, MountPlan& plan) {
   RETURN_IF_ERROR(CheckRequest(mount, options));
@@ -117,12 +136,7 @@ base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& opt
     RETURN_IF_ERROR(Propagate(mount, source.resolved, mounts, out, plan));
   }
   out.options.emplace_back(mount.recursive_read_only() ? "rro" : mount.readonly() ? "ro" : "rw");
-  for (const std::string& option : mount.mount_options()) {
-    if (option != "noexec" && option != "nodev" && option != "nosuid") {
-      return Fail(Code::kInvalidArgument, "mount_options: \"", option, "\" is not one of noexec, nodev, nosuid");
-    }
-    out.options.push_back(option);
-  }
+  RETURN_IF_ERROR(AddOptions(mount, out));
   return out;
 }
 
@@ -132,8 +146,11 @@ base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod&
                                   kernel::ForeignPaths& paths, const base::Context& context) {
   MountPlan plan;
   std::vector<oci::Mount> requested;
-  for (const cri::Mount& mount : config.mounts()) {
-    ASSIGN_OR_RETURN(oci::Mount mapped, MapOne(mount, options, paths, context, plan), "mount ", mount.container_path());
+  for (size_t i = 0; i < static_cast<size_t>(config.mounts_size()); ++i) {
+    const cri::Mount& mount = config.mounts(static_cast<int>(i));
+    const bool image = i < options.image_volumes.size() && !options.image_volumes[i].empty();
+    ASSIGN_OR_RETURN(oci::Mount mapped, image ? MapImage(mount, options.image_volumes[i]) : MapOne(mount, options, paths, context, plan),
+                     "mount ", mount.container_path());
     requested.push_back(std::move(mapped));
   }
   const auto replaced = [&](const oci::Mount& standard) {

@@ -56,6 +56,7 @@ std::string Encode(const Container& container) {
       {"image_name", container.image_name},
       {"image_ref", container.image_ref},
       {"chain_ids", container.chain_ids},
+      {"volume_images", container.volume_images},
       {"runtime", container.runtime},
       {"cgroups_path", container.cgroups_path},
       {"log_path", container.log_path.native()},
@@ -92,6 +93,7 @@ base::Result<Container> Decode(std::string_view text) {
   out.image_name = reader.Text("image_name");
   out.image_ref = reader.Text("image_ref");
   out.chain_ids = reader.Texts("chain_ids");
+  out.volume_images = reader.Texts("volume_images");
   out.runtime = reader.Text("runtime");
   out.cgroups_path = reader.Text("cgroups_path");
   out.log_path = reader.Text("log_path");

@@ -123,7 +123,10 @@ Puller::~Puller() {
 }
 
 base::Result<PullResult> Puller::Pull(const Reference& reference, const AuthConfig& auth, const base::Context& context) {
-  if (!reference.digest.empty()) {
+  ASSIGN_OR_RETURN(const SignaturePolicy policy, SignaturePolicy::Load(state_->options.registry.signature_policy));
+  // What is here may have come before the policy did.
+  if (!reference.digest.empty() && !NeedsSignatures(policy.For(reference))) {
+    RETURN_IF_ERROR(CheckSignatures(policy.For(reference), {}, reference, {}));
     ASSIGN_OR_RETURN(const ImagePtr present, state_->options.store->Find(reference.Full()));
     if (present != nullptr) {
       ASSIGN_OR_RETURN(Digest id, Digest::Parse(present->id));

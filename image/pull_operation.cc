@@ -1,6 +1,7 @@
 #include "image/pull_operation.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/time.h"
 
@@ -60,12 +61,16 @@ base::Result<PullResult> PullOperation::Pull() { return source_ ? Bring(local_.t
 base::Result<PullResult> PullOperation::PullFromRegistry() {
   const std::string& name = local_.shown;
   SetStage("resolve");
+  ASSIGN_OR_RETURN(const SignaturePolicy policy, SignaturePolicy::Load(options_.registry.signature_policy));
+  requirements_ = policy.For(reference_);
+  if (!NeedsSignatures(requirements_)) RETURN_IF_ERROR(CheckSignatures(requirements_, {}, reference_, {}));
   ASSIGN_OR_RETURN(auto client, RegistryClient::Make(options_.registry, reference_, auth_, tokens_));
   RegistryClient& registry = *client;
   source_ = std::move(client);
   const auto known = [this](const Digest& digest) {
     const auto image = options_.store->Find(base::Cat(reference_.Name(), "@", digest.str()));
-    return image && *image != nullptr;
+    // With its signature to be looked for the manifest is needed anyway.
+    return image && *image != nullptr && !NeedsSignatures(requirements_);
   };
   ASSIGN_OR_RETURN(Resolved resolved, registry.Resolve(context_, known));
   if (resolved.body.empty()) {
@@ -75,13 +80,34 @@ base::Result<PullResult> PullOperation::PullFromRegistry() {
   }
   if (!reference_.tag.empty()) local_.repo_tags = {name};
   local_.repo_digests = {base::Cat(reference_.Name(), "@", resolved.digest.str())};
-  return Bring(resolved);
+  if (!NeedsSignatures(requirements_)) return Bring(resolved);
+  SetStage("config");
+  ASSIGN_OR_RETURN(Selected selected, Select(resolved, 1, false), name);
+  SetStage("signatures");
+  std::vector<Digest> digests{resolved.digest};
+  if (selected.digest != resolved.digest) digests.push_back(selected.digest);
+  RETURN_IF_ERROR(CheckSigned(registry, digests));
+  return BringSelected(resolved, std::move(selected));
+}
+
+// An index that is signed vouches for the manifests in it; a manifest may be signed by itself, too.
+base::Status PullOperation::CheckSigned(RegistryClient& registry, const std::vector<Digest>& digests) {
+  std::vector<ImageSignature> signatures;
+  for (const Digest& digest : digests) {
+    ASSIGN_OR_RETURN(auto found, registry.FetchSignatures(digest, context_), "signatures of ", local_.shown);
+    std::ranges::move(found, std::back_inserter(signatures));
+  }
+  return CheckSignatures(requirements_, signatures, reference_, digests);
 }
 
 base::Result<PullResult> PullOperation::Bring(const Resolved& top) {
-  const std::string& name = local_.shown;
   SetStage("config");
-  ASSIGN_OR_RETURN(Selected selected, Select(top, 1, false), name);
+  ASSIGN_OR_RETURN(Selected selected, Select(top, 1, false), local_.shown);
+  return BringSelected(top, std::move(selected));
+}
+
+base::Result<PullResult> PullOperation::BringSelected(const Resolved& top, Selected selected) {
+  const std::string& name = local_.shown;
   MakeLayers(selected);
   SetStage("layers");
   {

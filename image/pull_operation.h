@@ -76,7 +76,10 @@ class PullOperation {
   base::Result<PullResult> PullFromRegistry();
   // Everything behind the top document.
   base::Result<PullResult> Bring(const Resolved& top);
+  base::Result<PullResult> BringSelected(const Resolved& top, Selected selected);
   base::Result<std::optional<PullResult>> TagKnownImage(const Digest& digest);
+  // Whether the policy lets an image through that is known by these digests.
+  base::Status CheckSigned(RegistryClient& registry, const std::vector<Digest>& digests);
   base::Result<Selected> Select(const Resolved& resolved, int depth, bool platform_named);
   base::Result<Selected> SelectFromIndex(const Index& index, int depth);
   base::Result<Selected> SelectManifest(Manifest manifest, const Digest& digest, bool platform_named);
@@ -99,6 +102,7 @@ class PullOperation {
   const base::Context context_ = base::Context::Make();
   LocalImage local_;  // of a registry's pull only what names it
   std::shared_ptr<ContentSource> source_;
+  std::vector<SignatureRequirement> requirements_;  // of the policy, for this reference
   int documents_ = 0;
   std::vector<std::shared_ptr<Layer>> layers_;  // set once, before the threads start
   std::optional<base::Error> cause_;            // under the board's mutex: what failed first

@@ -135,6 +135,12 @@ bool Reference::HasDomain(std::string_view text) {
   return slash != std::string_view::npos && LooksLikeDomain(name.substr(0, slash));
 }
 
+bool Reference::HasTag(std::string_view text) {
+  const std::string_view name = text.substr(0, text.find('@'));
+  const size_t colon = name.rfind(':');
+  return colon != std::string_view::npos && name.find('/', colon) == std::string_view::npos;
+}
+
 std::string Reference::Name() const { return base::Cat(domain, "/", path); }
 
 std::string Reference::Full() const {

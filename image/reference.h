@@ -21,6 +21,8 @@ struct Reference {
   static base::Result<Reference> Parse(std::string_view text);
   // Whether the text itself says which registry is meant; docker.io is only assumed otherwise.
   static bool HasDomain(std::string_view text);
+  // Whether it has a tag of its own; "latest" is only assumed otherwise.
+  static bool HasTag(std::string_view text);
 
   std::string Name() const;      // "docker.io/library/busybox"
   std::string Full() const;      // "docker.io/library/busybox:1.36" or "...@sha256:..."

@@ -291,6 +291,22 @@ base::Status RegistryClient::FetchBlob(const Descriptor& descriptor, const BlobS
   return fetched;
 }
 
+base::Result<Resolved> RegistryClient::GetNamed(const std::string& name, const Digest& digest, const Context& context) {
+  return state_->Each(Ask::kContent, [&](Endpoint& endpoint) { return state_->GetDocument(endpoint, name, digest, context); });
+}
+
+base::Result<std::string> RegistryClient::GetReferrers(const Digest& digest, const Context& context) {
+  return state_->Each(Ask::kContent, [&](Endpoint& endpoint) -> base::Result<std::string> {
+    HttpRequest request;
+    request.url = endpoint.Url("referrers", digest.str());
+    request.headers = {{"Accept", std::string(kOciIndex)}};
+    request.body_limit = kMaxManifestBytes;
+    ASSIGN_OR_RETURN(HttpResponse response, state_->Request(endpoint, request, context));
+    if (response.status != 200) return tl::make_unexpected(ErrorOf(response));
+    return std::move(response.body);
+  });
+}
+
 bool RegistryClient::TryAgain() const {
   return std::ranges::any_of(state_->endpoints, [](const auto& endpoint) { return endpoint->usable(); });
 }

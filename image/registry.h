@@ -17,6 +17,7 @@
 #include "image/manifest.h"
 #include "image/reference.h"
 #include "image/registry_files.h"
+#include "image/signature_policy.h"
 
 namespace berth::image {
 
@@ -34,6 +35,7 @@ struct RegistryConfig {
 struct RegistryOptions {
   HttpOptions http;
   std::map<std::string, RegistryConfig> registries;  // by a reference's domain ("docker.io")
+  base::Path signature_policy;  // containers-policy.json(5), read at each pull; empty: anything is accepted
   std::shared_ptr<RegistryFiles> files;  // asked for what `registries` does not name; may be null
   CredentialSource credentials;  // asked when the caller gave none, and for mirrors; may be empty
   // Tries of one request at one endpoint that bring no byte. A mirror gets fewer: there is another place to go to.
@@ -55,6 +57,10 @@ class RegistryClient : public ContentSource {
   // `known`, when given, says that the document behind a digest is here already.
   base::Result<Resolved> Resolve(const base::Context& context, const std::function<bool(const Digest&)>& known = {});
 
+  // Signatures that lie beside the image with this digest: under the tag that cosign makes of it, and as its referrers. Not verified. None
+  // is success; as many as fit a bound.
+  base::Result<std::vector<ImageSignature>> FetchSignatures(const Digest& digest, const base::Context& context);
+
   base::Result<Resolved> FetchManifest(const Descriptor& descriptor, const base::Context& context) override;
   base::Result<std::string> FetchSmall(const Descriptor& descriptor, size_t limit, const base::Context& context) override;
   // Broken transfers go on where they broke, at another endpoint too. One that lied is not asked again.
@@ -63,6 +69,9 @@ class RegistryClient : public ContentSource {
 
  private:
   struct State;
+  // A document by tag or, then verified, by digest, wherever it is.
+  base::Result<Resolved> GetNamed(const std::string& name, const Digest& digest, const base::Context& context);
+  base::Result<std::string> GetReferrers(const Digest& digest, const base::Context& context);
   explicit RegistryClient(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -52,6 +52,11 @@ base::Result<cri::ContainerStatusResponse> ContainerStatus(Services& services, c
   *status.mutable_labels() = config.labels();
   *status.mutable_annotations() = config.annotations();
   *status.mutable_mounts() = config.mounts();
+  size_t volume = 0;
+  for (cri::Mount& mount : *status.mutable_mounts()) {
+    const bool image = mount.has_image() && !mount.image().image().empty() && volume < container->volume_images.size();
+    if (image) mount.mutable_image()->set_image_ref(container->volume_images[volume++]);
+  }
   status.set_log_path(container->log_path.native());
   if (config.linux().has_resources()) *status.mutable_resources()->mutable_linux() = config.linux().resources();
   cri::LinuxContainerUser& user = *status.mutable_user()->mutable_linux();

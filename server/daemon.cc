@@ -87,6 +87,7 @@ image::RegistryOptions RegistryOptionsOf(const config::Config::Image& config) {
   out.http.connect_timeout = config.connect_timeout;
   out.http.stall_window = config.stall_window;
   out.http.stall_bytes = static_cast<int64_t>(config.stall_bytes.bytes);
+  out.signature_policy = config.signature_policy;
   out.attempts = static_cast<int>(config.attempts);
   out.mirror_attempts = static_cast<int>(config.mirror_attempts);
   for (const auto& [host, registry] : config.registries) {

@@ -15,10 +15,12 @@ base::Result<cri::PullImageResponse> PullImage(Services& services, const cri::Pu
                                      context);
   if (!pulled) {
     base::Error error = std::move(pulled).error();
-    // The kubelet knows this case by the message's beginning, and only where the code is UNKNOWN.
+    // The kubelet knows these cases by the message's beginning, and only where the code is UNKNOWN.
     if (error.code == base::Code::kUnavailable) {
       error.code = base::Code::kUnknown;
       error.message = "RegistryUnavailable: pull failed: " + error.message;
+    } else if (error.message.starts_with("SignatureValidationFailed")) {
+      error.code = base::Code::kUnknown;
     }
     return tl::make_unexpected(std::move(error));
   }

@@ -21,6 +21,7 @@ class Registry {
   // "127.0.0.1:5000/e2e/<name>", name with its tag.
   std::string Name(const std::string& name) const;
   std::string host() const;
+  const base::Path& data() const { return data_; }  // its blobs, which another registry may serve too
 
  private:
   Registry(base::Path data, int port, base::Child child, bool images_ready)

@@ -275,6 +275,24 @@ TEST_F(StoreTest, LowerDirsAreTopFirstAndEndAtAnOpaqueRoot) {
   EXPECT_THAT(LowerDirs(*store_, *empty).value(), ElementsAre(store_->empty_folder()));
 }
 
+TEST_F(StoreTest, HundredAndTwentyEightLayersAreOneImage) {
+  std::vector<std::vector<TarItem>> layers;
+  for (int i = 0; i < 128; ++i) layers.push_back({File("shared", std::to_string(i)), File(base::Cat("own", i), "x")});
+  const ImagePtr image = Put(layers);
+  ASSERT_TRUE(image);
+  const auto lower = LowerDirs(*store_, *image);
+  ASSERT_TRUE(lower) << lower.error().Text();
+  ASSERT_EQ(lower->size(), 128u);
+  EXPECT_EQ(base::ReadFile(lower->front() / "shared").value_or(""), "127");
+  EXPECT_TRUE(base::Exists(lower->back() / "own0"));
+  Reopen();
+  EXPECT_TRUE(store_->problems().empty());
+  EXPECT_EQ(store_->Find("a:1").value()->chain_ids.size(), 128u);
+  store_->Collect();
+  ASSERT_TRUE(store_->Remove("a:1"));
+  EXPECT_EQ(LayersOnDisk(), 0u);
+}
+
 TEST_F(StoreTest, ParallelUnpackEqualsSerialUnpack) {
   std::vector<std::vector<TarItem>> layers;
   for (uint32_t i = 0; i < 6; ++i) {
