@@ -23,6 +23,12 @@ bool SameOrigin(std::string_view a, std::string_view b) {
   return first && second && *first == *second;
 }
 
+bool SameHost(std::string_view a, std::string_view b) {
+  const auto first = Origin::Parse(a);
+  const auto second = Origin::Parse(b);
+  return first && second && first->scheme == second->scheme && first->host == second->host;
+}
+
 std::string WithQuery(std::string url, std::string_view query) {
   if (query.empty()) return url;
   return base::Cat(url, url.find('?') == std::string::npos ? "?" : "&", query);
@@ -131,6 +137,8 @@ base::Result<std::string> Endpoint::BearerToken(const Challenge& challenge, cons
 base::Result<Token> Endpoint::FetchToken(const TokenKey& key, const Credentials& credentials, const base::Context& context) {
   const auto ask = [&](HttpRequest request) {
     request.insecure = options_.insecure;
+    // A token server on the registry's own host has the certificates that were named for it.
+    if (SameHost(key.realm, options_.url)) request.settings = options_.settings;
     request.body_limit = kMaxTokenAnswer;
     return http_->Do(request, context);
   };

@@ -311,5 +311,69 @@ TEST_F(PullTest, TagThatMovedLeavesTheOldImageUntagged) {
   EXPECT_EQ((*old)->repo_digests.size(), 1u);
 }
 
+// Short names, by a registries.conf of the test's own.
+class PullNameTest : public PullTest {
+ protected:
+  void SetUp() override {
+    PullTest::SetUp();
+    Puller::Options options;
+    options.store = store_.get();
+    options.registry.attempts = 1;
+    options.registry.files = std::make_shared<RegistryFiles>(RegistryFiles::Options{{}, folder_ / "registries.conf"});
+    puller_ = std::make_unique<Puller>(options);
+  }
+  void Write(const std::string& text) { ASSERT_TRUE(base::WriteFile(folder_ / "registries.conf", text)); }
+  std::string PullName(const std::string& name, const AuthConfig& auth = {}) {
+    const auto pulled = puller_->PullName(name, auth, {});
+    return pulled ? pulled->image_id.str() : pulled.error().message;
+  }
+  FakeRegistry second_;
+};
+
+TEST_F(PullNameTest, SearchRegistriesAreTriedInTurn) {
+  Write("unqualified-search-registries = [\"" + registry_.host() + "\", \"" + second_.host() + "\"]\n");
+  fake::Push(second_, "app", "1", kTwoLayers);
+  EXPECT_EQ(PullName("app:1"), kTwoLayers.config_digest.str());
+  EXPECT_EQ(registry_.Count("HEAD", "/v2/app/manifests/1"), 1);
+  const auto image = store_->Find(second_.host() + "/app:1");
+  ASSERT_TRUE(image && *image);
+  const std::string missing = PullName("none:1");
+  EXPECT_THAT(missing, HasSubstr(second_.host() + "/none:1"));
+  EXPECT_THAT(missing, HasSubstr("; before that " + registry_.host() + "/none:1"));
+}
+
+TEST_F(PullNameTest, CredentialsForAGuessedNameGoToNobodyWhoWasNotNamed) {
+  const auto refuse = [](const FakeRequest& request) -> std::optional<FakeAnswer> {
+    if (!request.Header("authorization").empty()) return std::nullopt;
+    return FakeAnswer{.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=\"x\""}}};
+  };
+  registry_.SetHook(refuse);
+  second_.SetHook(refuse);
+  fake::Push(registry_, "app", "1", kTwoLayers);
+  fake::Push(second_, "app", "1", kTwoLayers);
+  const AuthConfig auth{.username = "u", .password = "p"};
+  Write("unqualified-search-registries = [\"" + registry_.host() + "\", \"" + second_.host() + "\"]\n");
+  EXPECT_THAT(PullName("app:1", auth), HasSubstr("access denied"));
+  for (const FakeRequest& request : registry_.requests()) EXPECT_EQ(request.Header("authorization"), "");
+  for (const FakeRequest& request : second_.requests()) EXPECT_EQ(request.Header("authorization"), "");
+  AuthConfig named = auth;
+  named.server_address = second_.host();
+  EXPECT_EQ(PullName("app:1", named), kTwoLayers.config_digest.str());
+  for (const FakeRequest& request : registry_.requests()) EXPECT_EQ(request.Header("authorization"), "");
+  // An alias is no guess.
+  Write("[aliases]\n\"other\" = \"" + registry_.host() + "/app\"\n");
+  EXPECT_EQ(PullName("other:1", auth), kTwoLayers.config_digest.str());
+}
+
+TEST_F(PullNameTest, IdOfWhatIsHereIsThatImageAndOtherIdsAreNotFound) {
+  fake::Push(registry_, "app", "1", kTwoLayers);
+  const std::string id = PullName(registry_.host() + "/app:1");
+  const size_t before = registry_.requests().size();
+  EXPECT_EQ(PullName(id), id);
+  EXPECT_EQ(PullName(id.substr(7)), id);
+  EXPECT_EQ(registry_.requests().size(), before);
+  EXPECT_THAT(PullName("sha256:" + std::string(64, 'a')), HasSubstr("an id alone cannot be pulled"));
+}
+
 }  // namespace
 }  // namespace berth::image
