@@ -1,5 +1,5 @@
-// ExecSync: one `exec` of the OCI runtime (for runc also its parent, see oci/runtime.h), no file: what it reads and writes are memory files of ours, which
-// it opens through /proc.
+// ExecSync: one `exec` of the OCI runtime (for runc also its parent, see oci/runtime.h), no file: what it reads and writes are
+// memory files of ours, which it opens through /proc. On cgroup v2 what it starts is in a cgroup of its own.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -7,6 +7,8 @@
 
 #include "base/strings.h"
 #include "container/containers.h"
+#include "container/exec_group.h"
+#include "container/live.h"
 #include "json/json.h"
 
 namespace berth::container {
@@ -38,12 +40,14 @@ base::Result<std::string> ProcessJson(const base::Path& pattern, const std::vect
 
 // The runtime reaps what it started once that is dead, and ends; killed itself, it would leave a zombie that the container
 // sees. One that is still starting has nothing to kill yet: look again.
-void EndExec(base::Child& child) {
+void EndExec(base::Child& child, const ExecGroup& group) {
   for (int attempt = 0; attempt < 4; ++attempt) {
+    group.Kill();
     base::KillDescendants(child.pid());
-    if (child.Wait(base::Context().WithTimeout(std::chrono::milliseconds(250)), "exec")) return;
+    if (child.Wait(base::Context().WithTimeout(std::chrono::milliseconds(250)), "exec")) break;
   }
-  // ~Child kills the runtime.
+  // Whoever was still on the way into it has arrived or is dead. ~Child kills a runtime that has not ended.
+  group.End();
 }
 
 }  // namespace
@@ -58,6 +62,11 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   RETURN_IF_ERROR(caller.Check("ExecSync"));  // it may have waited for its turn longer than its caller
   ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
   ASSIGN_OR_RETURN(const std::string process_json, ProcessJson(Bundle(container->id) / "process.json", command));
+  ASSIGN_OR_RETURN(const oci::Features features, runtime->GetFeatures(caller));
+  const LivePtr live = FindLive(container->id);
+  ASSIGN_OR_RETURN(const base::Path container_group, kernel::ResolveCgroup(container->cgroups_path));
+  const bool grouped = live && features.exec_cgroup && parts_.cgroups->unified();
+  const ExecGroup group = grouped ? ExecGroup::Make(*parts_.cgroups, container_group, live->exec_leftovers) : ExecGroup();
   ASSIGN_OR_RETURN(const MemoryFile process, MakeMemoryFile("process.json", process_json));
   ASSIGN_OR_RETURN(const MemoryFile log, MakeMemoryFile("runtime.log", ""));
   ASSIGN_OR_RETURN(base::Pipe output, base::MakePipe());
@@ -66,6 +75,7 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
                                                      .process = process.path(),
                                                      .scratch = Bundle(container->id),
                                                      .log_file = log.path(),
+                                                     .cgroup = group.name(),
                                                      .standard_output = output.write.get(),
                                                      .standard_error = errors.write.get()},
                                                     caller));
@@ -77,7 +87,7 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   auto collected = base::Collect(child, base::UniqueFd(), std::move(output.read), std::move(errors.read),
                                  {.each_limit = 16 << 20, .total_limit = parts_.exec_output_limit, .drain = parts_.exec_drain}, context, what);
   if (!collected) {
-    EndExec(child);
+    EndExec(child, group);
     if (collected.error().code == Code::kDeadlineExceeded && base::Monotonic::now() < caller.deadline()) {
       return Fail(Code::kDeadlineExceeded, what, ": command timed out after ",
                   std::chrono::duration_cast<std::chrono::seconds>(timeout).count(), " s");

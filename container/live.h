@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "base/unique_fd.h"
 #include "container/containers.h"
+#include "container/exec_group.h"
 
 namespace berth::container {
 
@@ -15,6 +16,7 @@ struct Containers::Live {
   base::UniqueFd exited;   // eventfd, readable once the state is EXITED
   base::UniqueFd process;  // pidfd of the first process; -1 when there is none any more
   std::shared_ptr<state::Ledger> ledger;
+  ExecLeftovers exec_leftovers;
 
   struct Stopping {
     bool running = false;  // a thread is at it

@@ -100,6 +100,9 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
               base::Durability::kVolatile);
     return {};
   }
+  if (const auto group = kernel::ResolveCgroup(container.cgroups_path); group && parts_.cgroups->unified()) {
+    live->exec_leftovers.With([&](std::vector<base::Path>& folders) { folders = FindExecGroups(*parts_.cgroups, *group); });
+  }
   auto process = base::OpenProcess(container.process.pid, container.process.start_time);
   auto monitor = base::OpenProcess(container.monitor.pid, container.monitor.start_time);
   if (process) live->process = *std::move(process);

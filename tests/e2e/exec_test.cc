@@ -1,6 +1,8 @@
 // ExecSync: output, exit code, time-out, and what inherits its pipes.
+#include <filesystem>
 #include <thread>
 
+#include "base/strings.h"
 #include "tests/e2e/harness/fixture.h"
 
 namespace berth::e2e {
@@ -71,6 +73,72 @@ TEST_P(Exec, ChildThatKeepsThePipeIsNotWaitedForAndLivesOn) {
   EXPECT_EQ(ran->stdout(), "done\n");
   EXPECT_EQ(ran->exit_code(), 0);
   EXPECT_EQ(Running("sleep 6543"), "sleep 6543\n");
+}
+
+// On cgroup v2 each exec has a cgroup of its own below the container's.
+class ExecOnV2 : public Exec {
+ protected:
+  void SetUp() override {
+    if (!base::Exists("/sys/fs/cgroup/cgroup.controllers")) GTEST_SKIP() << "needs cgroup v2: an exec has no cgroup of its own on v1";
+    Exec::SetUp();
+  }
+  base::Path Cgroup() const {
+    std::error_code error;
+    for (std::filesystem::recursive_directory_iterator at("/sys/fs/cgroup", error), end; !error && at != end; at.increment(error)) {
+      const std::string name = at->path().filename();
+      if (at->is_directory(error) && name.starts_with("berth-" + made_.container)) return at->path();
+    }
+    ADD_FAILURE() << "no cgroup is named for the container";
+    return {};
+  }
+  std::vector<std::string> Groups() const {
+    std::vector<std::string> groups;
+    auto names = base::ListFolder(Cgroup());
+    for (const std::string& name : names ? *names : std::vector<std::string>()) {
+      if (name.starts_with("berth-exec-")) groups.push_back(name);
+    }
+    return groups;
+  }
+};
+ON_EVERY_RUNTIME(ExecOnV2);
+
+TEST_P(ExecOnV2, TimeOutReachesWhatHasNoParentInItAnyMore) {
+  auto ran = Run("(setsid sh -c 'setsid sleep 4321 >/dev/null 2>&1 & sleep 4321' >/dev/null 2>&1 &); sleep 4321", 2);
+  EXPECT_EQ(ran.code(), grpc::StatusCode::DEADLINE_EXCEEDED) << ran.message();
+  EXPECT_EQ(Running("sleep 4321"), "");
+  EXPECT_THAT(Groups(), IsEmpty());
+}
+
+TEST_P(ExecOnV2, GroupStaysAsLongAsWhatTheExecLeftLives) {
+  ASSERT_CALL_OK(Run("setsid sleep 3210 >/dev/null 2>&1 &"));
+  EXPECT_EQ(Running("sleep 3210"), "sleep 3210\n");
+  EXPECT_THAT(Groups(), SizeIs(1));
+  Restart();
+  EXPECT_EQ(Running("sleep 3210"), "sleep 3210\n");
+  EXPECT_EQ(Run("killall sleep")->exit_code(), 0);  // those of the container's first process come again
+  EXPECT_TRUE(Eventually([&] {
+    (void)Run("true");
+    return Groups().empty();
+  }));
+}
+
+// As an init system in a container does.
+TEST_P(ExecOnV2, ContainerThatHasGivenItsControllersToGroupsOfItsOwn) {
+  const base::Path cgroup = Cgroup();
+  ASSERT_STATUS_OK(base::MakeDirs(cgroup / "inner"));
+  ASSERT_TRUE(Eventually([&] {
+    const std::string left = base::ReadFile(cgroup / "cgroup.procs").value_or("");
+    for (std::string_view pid : base::Split(base::Trim(left), '\n')) {
+      if (!pid.empty()) (void)base::WriteKernelFile(cgroup / "inner" / "cgroup.procs", pid);
+    }
+    return base::WriteKernelFile(cgroup / "cgroup.subtree_control", "+memory +pids").has_value();
+  }));
+  auto ran = Run("cat /proc/self/cgroup");
+  ASSERT_CALL_OK(ran);
+  EXPECT_THAT(ran->stdout(), testing::HasSubstr("berth-exec-"));
+  EXPECT_EQ(cri().Exec(made_.container, {"sleep", "2109"}, 1).code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(Running("sleep 2109"), "");
+  EXPECT_THAT(Groups(), IsEmpty());
 }
 
 TEST_P(Exec, OutputAboveTheLimitIsCutAndTheCommandGoesOn) {
