@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,9 @@ struct LaunchOptions {
   int cgroup = -1;                       // folder descriptor of the v2 cgroup that the monitor is born in
   std::vector<base::Path> join;          // cgroup v1 folders that the monitor enters, at most kJoinLimit
   base::Path cgroup_root = "/sys/fs/cgroup";
+  // Moves the monitor where it shall live, for what can only be done to a process that runs. Called once, while the monitor is
+  // already at its create. An error ends the monitor, as when create failed; a container that create had finished by then is left.
+  std::function<base::Status(pid_t monitor)> place;
 };
 
 struct Launched {

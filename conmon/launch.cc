@@ -123,6 +123,11 @@ class Launch {
             .start_time = message.start_time};
   }
   pid_t monitor_pid() const { return monitor_.pid(); }
+  void KillMonitor() const { monitor_.KillGroup(); }
+  bool has_message() const {
+    pollfd sync{sync_.get(), POLLIN, 0};
+    return poll(&sync, 1, 0) > 0;
+  }
 
  private:
   // Closing the pipe tells the monitor to kill what it started and to end. A stuck one is killed by ~Child.
@@ -152,12 +157,20 @@ Result<Launched> LaunchMonitor(const LaunchOptions& options, const base::Context
   }
   Launch launch(options);
   RETURN_IF_ERROR(launch.Start(limit), "start monitor of ", options.id);
+  Status placed;
+  if (options.place) placed = options.place(launch.monitor_pid());
+  // A monitor that has given up cannot be placed: then its own reason is the one that counts.
+  if (!placed && !launch.has_message()) return tl::make_unexpected(base::Wrap(std::move(placed).error(), "place monitor of ", options.id));
   ASSIGN_OR_RETURN(const SyncMessage message, launch.Await(context), "create container ", options.id);
   if (message.ok == 0) {
     const std::string text = RuntimeErrorText({message.text, message.text_length});
     const Code code = message.timed_out != 0 ? Code::kDeadlineExceeded : Code::kInternal;
     if (message.exit_code <= 0) return Fail(code, "create container ", options.id, ": ", text);
     return Fail(code, "create container ", options.id, ": ", options.runtime[0], " exited with ", message.exit_code, ": ", text);
+  }
+  if (!placed) {
+    launch.KillMonitor();  // it waits for nobody's word any more
+    return tl::make_unexpected(base::Wrap(std::move(placed).error(), "place monitor of ", options.id));
   }
   // It is our unreaped child, so its /proc entry is there whether it still runs or not.
   ASSIGN_OR_RETURN(const uint64_t start_time, base::ProcessStartTime(launch.monitor_pid()), "monitor of ", options.id);

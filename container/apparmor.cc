@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/strings.h"
+#include "container/apparmor_default.h"
 #include "cri-proto/api.pb.h"
 
 namespace berth::container {
@@ -18,7 +19,8 @@ constexpr size_t kMaxProfiles = 16 << 20;  // of the list of loaded profiles
 
 struct Wanted {
   Type::ProfileType type = Type::Unconfined;
-  std::string name;
+  std::string name{};
+  bool asked = true;  // false: the request says nothing
 };
 
 base::Result<Wanted> Choose(const cri::LinuxContainerSecurityContext& security) {
@@ -34,11 +36,12 @@ base::Result<Wanted> Choose(const cri::LinuxContainerSecurityContext& security) 
     if (profile.profile_type() != Type::RuntimeDefault && profile.profile_type() != Type::Unconfined) {
       return Fail(Code::kInvalidArgument, "apparmor.profile_type ", static_cast<int>(profile.profile_type()), " is unknown");
     }
-    return Wanted{.type = profile.profile_type(), .name = {}};
+    return Wanted{.type = profile.profile_type()};
   }
   const std::string& old = security.apparmor_profile();
-  if (old.empty() || old == "unconfined") return Wanted{};
-  if (old == "runtime/default") return Wanted{.type = Type::RuntimeDefault, .name = {}};
+  if (old.empty()) return Wanted{.type = Type::RuntimeDefault, .asked = false};
+  if (old == "unconfined") return Wanted{};
+  if (old == "runtime/default") return Wanted{.type = Type::RuntimeDefault};
   if (old.starts_with(kLocalhost)) return local(old);
   return Fail(Code::kInvalidArgument, "apparmor_profile \"", old, "\" is unknown");
 }
@@ -50,14 +53,15 @@ bool IsLoaded(std::string_view profiles, std::string_view name) {
 
 }  // namespace
 
-base::Result<std::string> MapApparmor(const cri::LinuxContainerSecurityContext& security, const base::Path& sys) {
+base::Result<std::string> MapApparmor(const cri::LinuxContainerSecurityContext& security, bool default_loads, const base::Path& sys) {
   ASSIGN_OR_RETURN(const Wanted wanted, Choose(security));
   if (wanted.type == Type::Unconfined) return std::string();
-  const auto enabled = base::ReadFile(sys / "module/apparmor/parameters/enabled");
-  const bool here = enabled && enabled->starts_with('Y');
+  const bool here = HasApparmor(sys);
   if (wanted.type == Type::RuntimeDefault) {
     if (!here || security.privileged()) return std::string();
-    return Fail(Code::kUnimplemented, "apparmor: this version has no default profile");
+    if (default_loads) return std::string(kApparmorDefault);
+    if (!wanted.asked) return std::string();
+    return Fail(Code::kFailedPrecondition, "apparmor: apparmor_parser is not installed, so profile ", kApparmorDefault, " cannot be loaded");
   }
   if (!here) return Fail(Code::kInvalidArgument, "apparmor: this host has no AppArmor, so profile \"", wanted.name, "\" cannot be applied");
   ASSIGN_OR_RETURN(const std::string profiles, base::ReadFile(sys / "kernel/security/apparmor/profiles", kMaxProfiles), "apparmor");

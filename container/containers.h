@@ -14,6 +14,7 @@
 #include "base/executor.h"
 #include "base/guarded.h"
 #include "base/result.h"
+#include "container/apparmor_default.h"
 #include "container/container.h"
 #include "container/exit_watch.h"
 #include "container/pod.h"
@@ -22,6 +23,7 @@
 #include "image/store.h"
 #include "kernel/cgroup.h"
 #include "kernel/foreign_path.h"
+#include "kernel/systemd.h"
 #include "oci/runtime.h"
 #include "state/leftovers.h"
 #include "state/ledger.h"
@@ -49,6 +51,8 @@ struct Parts {
   std::chrono::nanoseconds create_timeout{std::chrono::minutes(4)};
   size_t exec_output_limit = (16 << 20) - (64 << 10);  // bytes of stdout and stderr together
   kernel::CgroupTree* cgroups = nullptr;
+  const kernel::Systemd* systemd = nullptr;  // used with systemd_cgroup
+  ApparmorDefault* apparmor = nullptr;
   kernel::ForeignPaths* paths = nullptr;
   image::Store* images = nullptr;
   state::LeftoverQueue* leftovers = nullptr;
@@ -67,8 +71,13 @@ struct ExecResult {
   std::string errors;
 };
 
-// The undoers of what containers write into their ledgers: "oci", "mount", "cgroup", "folder".
-state::Undoers ContainerUndoers(const Runtimes& runtimes, const kernel::CgroupTree& cgroups);
+// Containers share the layout with the established runtimes: "<parent>/<prefix>-<id>", or systemd's three-part form, which stands
+// for a scope "<prefix>-<id>.scope" in the slice that is the parent's last part.
+std::string CgroupsPath(const std::string& parent, const std::string& prefix, const std::string& id, bool systemd);
+
+// The undoers of what containers write into their ledgers: "oci", "mount", "cgroup", "folder". The target of "cgroup" is what
+// kernel::ResolveCgroup takes; a scope is systemd's to remove.
+state::Undoers ContainerUndoers(const Runtimes& runtimes, const kernel::CgroupTree& cgroups, const kernel::Systemd& systemd);
 
 // Thread-safe. Calls that can wait take the caller's context and block; those that change a container join each other
 // (state::Operations). Ids may be unique prefixes: kNotFound, kInvalidArgument when ambiguous.

@@ -39,13 +39,6 @@ struct Containers::Creation {
 
 namespace {
 
-// Containers share the layout with the established runtimes: "<parent>/<prefix>-<id>", or systemd's three-part form.
-std::string CgroupsPath(const std::string& parent, const std::string& prefix, const std::string& id, bool systemd) {
-  if (!systemd) return base::Cat(parent, "/", prefix, "-", id);
-  const size_t slash = parent.rfind('/');
-  return base::Cat(slash == std::string::npos ? parent : parent.substr(slash + 1), ":", prefix, ":", id);
-}
-
 std::string ImageName(const cri::ContainerConfig& config, const image::Image& image) {
   if (!image.repo_tags.empty()) return image.repo_tags.front();
   return config.image().user_specified_image().empty() ? image.id : config.image().user_specified_image();
@@ -57,6 +50,12 @@ base::Path LogPath(const cri::ContainerConfig& config, const Pod& pod) {
 }
 
 }  // namespace
+
+std::string CgroupsPath(const std::string& parent, const std::string& prefix, const std::string& id, bool systemd) {
+  if (!systemd) return base::Cat(parent, "/", prefix, "-", id);
+  const size_t slash = parent.rfind('/');
+  return base::Cat(slash == std::string::npos ? parent : parent.substr(slash + 1), ":", prefix, ":", id);
+}
 
 base::Result<std::string> Containers::Create(const cri::ContainerConfig& config, const Pod& pod,
                                              const std::string& request_digest, const base::Context& context) {
@@ -259,6 +258,7 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
                                              .cgroups_path = container.cgroups_path,
                                              .target_namespace = creation.target_namespace},
                                             options, *parts_.paths, context));
+  if (creation.spec.process.apparmor_profile == kApparmorDefault) RETURN_IF_ERROR(parts_.apparmor->Load(context));
   RETURN_IF_ERROR(base::WriteFile(bundle / "config.json", oci::ToJson(creation.spec)));
   // ExecSync's template.
   RETURN_IF_ERROR(base::WriteFile(bundle / "process.json", oci::ToJson(creation.spec.process)));
@@ -274,7 +274,8 @@ base::Status Containers::Launch(Creation& creation, const base::Context& context
   const base::Path bundle = Bundle(container.id);
   state::Ledger& ledger = *creation.live->ledger;
   const std::string& parent = parts_.monitor_parent.empty() ? creation.pod.cgroup_parent : parts_.monitor_parent.native();
-  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(CgroupsPath(parent, "berth-monitor", container.id, false)));
+  const std::string place = CgroupsPath(parent, "berth-monitor", container.id, parts_.systemd_cgroup);
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(place));
 
   conmon::LaunchOptions options{.monitor = parts_.monitor,
                                 .id = container.id,
@@ -295,10 +296,19 @@ base::Status Containers::Launch(Creation& creation, const base::Context& context
                                                        .pid_file = options.pid_file,
                                                        .log_file = options.runtime_log,
                                                        .console_socket = options.terminal ? conmon::kConsoleSocketPlaceholder : ""});
-  // v2: born in a cgroup of its own. v1: one hierarchy is enough to find it again and to keep it out of the daemon's.
+  RETURN_IF_ERROR(ledger.Intend({.kind = "cgroup", .target = place}));
   base::UniqueFd born_in;
-  if (!parts_.systemd_cgroup) {
-    RETURN_IF_ERROR(ledger.Intend({.kind = "cgroup", .target = group.native()}));
+  if (parts_.systemd_cgroup) {
+    // systemd takes only processes that run; the runtime works meanwhile.
+    options.place = [&](pid_t monitor) {
+      return parts_.systemd->StartScope({.name = group.filename(),
+                                         .slice = group.parent_path().filename(),
+                                         .description = "Monitor of container " + container.id,
+                                         .pid = monitor},
+                                        context);
+    };
+  } else {
+    // v2: born in a cgroup of its own. v1: one hierarchy is enough to find it again and to keep it out of the daemon's.
     ASSIGN_OR_RETURN(const base::Path folder, parts_.cgroups->Folder(group, "pids"));
     if (parts_.cgroups->unified()) {
       RETURN_IF_ERROR(parts_.cgroups->Create(group));

@@ -15,12 +15,16 @@ namespace {
 constexpr auto kEmptyTime = std::chrono::seconds(10);
 }  // namespace
 
-state::Undoers ContainerUndoers(const Runtimes& runtimes, const kernel::CgroupTree& cgroups) {
-  const auto empty_cgroup = [&cgroups](const std::string& path, const base::Context& context) -> base::Status {
+state::Undoers ContainerUndoers(const Runtimes& runtimes, const kernel::CgroupTree& cgroups, const kernel::Systemd& systemd) {
+  const auto empty_cgroup = [&cgroups, &systemd](const std::string& path, const base::Context& context) -> base::Status {
     ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(path));
+    if (cgroups.Exists(group)) {
+      RETURN_IF_ERROR(cgroups.Kill(group));
+      RETURN_IF_ERROR(cgroups.WaitEmpty(group, context.WithTimeout(kEmptyTime)));
+    }
+    // Its cgroup may be gone and the unit still there, failed or about to start.
+    if (group.extension() == ".scope") return systemd.StopUnit(group.filename(), context.WithTimeout(kEmptyTime));
     if (!cgroups.Exists(group)) return {};
-    RETURN_IF_ERROR(cgroups.Kill(group));
-    RETURN_IF_ERROR(cgroups.WaitEmpty(group, context.WithTimeout(kEmptyTime)));
     return cgroups.Remove(group);
   };
   return {

@@ -65,7 +65,7 @@ base::Status CheckSecurity(const cri::LinuxContainerSecurityContext& security, c
   if (security.has_selinux_options() && base::Exists("/sys/fs/selinux/enforce")) {
     return Fail(Code::kUnimplemented, "selinux_options are not supported by this version");
   }
-  RETURN_IF_ERROR(MapApparmor(security));
+  RETURN_IF_ERROR(MapApparmor(security, /*default_loads=*/true));
   return {};
 }
 
@@ -101,7 +101,7 @@ base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOpti
   for (const int64_t group : request.user.groups) process.additional_gids.push_back(static_cast<uint32_t>(group));
   ASSIGN_OR_RETURN(process.capabilities, MapCapabilities(security, options.default_capabilities, options.own_capabilities));
   process.no_new_privileges = security.no_new_privs();
-  ASSIGN_OR_RETURN(process.apparmor_profile, MapApparmor(security));
+  ASSIGN_OR_RETURN(process.apparmor_profile, MapApparmor(security, options.apparmor_default_loads));
   if (config.linux().has_resources()) {
     const int64_t wanted = config.linux().resources().oom_score_adj();
     if (wanted < -1000 || wanted > 1000) return Fail(Code::kInvalidArgument, "oom_score_adj ", wanted, " is out of range");
@@ -123,6 +123,12 @@ void Annotate(const SpecRequest& request, oci::Spec& spec) {
       {"io.kubernetes.cri.sandbox-name", metadata.name()},
       {"io.kubernetes.cri.sandbox-namespace", metadata.namespace_()},
       {"io.kubernetes.cri.sandbox-uid", metadata.uid()},
+      // crun: no group of its own making below the scope, so that a container's cgroup is where every other runtime has it.
+      {"run.oci.systemd.subgroup", ""},
+      // With systemd a container is ended like a service when the node goes down, in time for its monitor to note how: without these
+      // it is met by the last sweep over all processes, which waits 90 s for one that ignores SIGTERM.
+      {"org.systemd.property.DefaultDependencies", "true"},
+      {"org.systemd.property.TimeoutStopUSec", "uint64 10000000"},
   };
 }
 

@@ -23,6 +23,7 @@ struct SpecOptions {
   std::vector<std::string> default_capabilities;
   uint64_t own_capabilities = 0;  // the daemon's bounding set
   bool clamp_oom_score_adj = true;
+  bool apparmor_default_loads = false;
   ResourceOptions resources;
   MountOptions mounts;
   std::string oci_version = "1.0.2";  // that the runtime in use understands

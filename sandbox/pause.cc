@@ -31,7 +31,7 @@ base::Status AwaitIsolated(int control) {
 
 }  // namespace
 
-base::Result<Pause> LaunchPause(const base::Path& program, const base::Path& group, const kernel::CgroupTree& cgroups) {
+base::Result<Pause> LaunchPause(const base::Path& program, const std::function<base::Status(pid_t)>& place) {
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return base::FailErrno(errno, "socketpair");
   const base::UniqueFd ours(ends[0]);
@@ -47,7 +47,7 @@ base::Result<Pause> LaunchPause(const base::Path& program, const base::Path& gro
   }).join();
   theirs.Reset();
   if (!child) return tl::make_unexpected(std::move(child).error());
-  RETURN_IF_ERROR(cgroups.AddProcess(group, child->pid()));
+  RETURN_IF_ERROR(place(child->pid()), "place berth-pause");
   ASSIGN_OR_RETURN(const uint64_t start_time, base::ProcessStartTime(child->pid()));
   // It ends by itself unless it gets this byte: had we died before, no ledger would lead to it.
   if (send(ours.get(), "1", 1, MSG_NOSIGNAL) != 1) return base::FailErrno(errno, "start berth-pause");

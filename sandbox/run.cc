@@ -87,12 +87,12 @@ base::Status Sandboxes::Build(Making& making, const base::Context& context, stat
   stage.Enter("files");
   RETURN_IF_ERROR(MakeFiles(making, context));
   stage.Enter("cgroup");
-  RETURN_IF_ERROR(MakeCgroup(making));
+  RETURN_IF_ERROR(MakeCgroup(making, context));
   stage.Enter("namespaces");
   RETURN_IF_ERROR(MakeNamespaces(making));
   if (making.namespaces().pid() == cri::POD) {
     stage.Enter("pause");
-    RETURN_IF_ERROR(StartPause(making));
+    RETURN_IF_ERROR(StartPause(making, context));
   }
   RETURN_IF_ERROR(context.Check("RunPodSandbox"));
   RETURN_IF_ERROR(Attach(making, context, stage));
@@ -130,14 +130,17 @@ base::Status Sandboxes::MakeFiles(Making& making, const base::Context& context) 
   return {};
 }
 
-base::Status Sandboxes::MakeCgroup(Making& making) {
+base::Status Sandboxes::MakeCgroup(Making& making, const base::Context& context) {
   Sandbox& sandbox = making.sandbox;
   sandbox.cgroup_parent = making.config.linux().cgroup_parent();
   if (sandbox.cgroup_parent.empty()) sandbox.cgroup_parent = parts_.systemd_cgroup ? "system.slice" : "/berth/" + sandbox.id;
-  // Slices are systemd's to make and to remove.
-  if (parts_.systemd_cgroup) return {};
   ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(sandbox.cgroup_parent));
   if (parts_.cgroups->Exists(group) && !MadeByOurs(sandbox.cgroup_parent, group)) return {};  // the kubelet's
+  if (parts_.systemd_cgroup) {
+    // A scope would bring its slice into being, and nobody would ever end that.
+    RETURN_IF_ERROR(making.ledger->Intend({.kind = "slice", .target = group.filename()}));
+    return parts_.systemd->StartSlice(group.filename(), context);
+  }
   // Others may use the same parent meanwhile: it is given up, never emptied.
   RETURN_IF_ERROR(making.ledger->Intend({.kind = "cgroup parent", .target = group.native()}));
   return parts_.cgroups->Create(group);
@@ -149,7 +152,9 @@ bool Sandboxes::MadeByOurs(const std::string& parent, const base::Path& group) {
     if (other.cgroup_parent != parent) continue;
     const LedgerPtr ledger = FindLedger(id);
     const auto entries = ledger ? ledger->entries() : std::vector<state::Entry>();
-    const auto makes = [&](const state::Entry& entry) { return entry.kind == "cgroup parent" && entry.target == group.native(); };
+    const auto makes = [&](const state::Entry& entry) {
+      return (entry.kind == "cgroup parent" && entry.target == group.native()) || (entry.kind == "slice" && entry.target == group.filename());
+    };
     if (std::any_of(entries.begin(), entries.end(), makes)) return true;
   }
   return false;
@@ -186,12 +191,23 @@ base::Status Sandboxes::MakeNamespaces(Making& making) {
   return {};
 }
 
-base::Status Sandboxes::StartPause(Making& making) {
+base::Status Sandboxes::StartPause(Making& making, const base::Context& context) {
   Sandbox& sandbox = making.sandbox;
-  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(base::Cat(sandbox.cgroup_parent, "/berth-", sandbox.id, ".pause")));
-  RETURN_IF_ERROR(making.ledger->Intend({.kind = "cgroup", .target = group.native()}));
-  RETURN_IF_ERROR(parts_.cgroups->Create(group));
-  ASSIGN_OR_RETURN(Pause pause, LaunchPause(parts_.pause, group, *parts_.cgroups));
+  const std::string path = container::CgroupsPath(sandbox.cgroup_parent, "berth-pause", sandbox.id, parts_.systemd_cgroup);
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(path));
+  RETURN_IF_ERROR(making.ledger->Intend({.kind = "cgroup", .target = path}));
+  const auto place = [&](pid_t pid) -> base::Status {
+    if (parts_.systemd_cgroup) {
+      return parts_.systemd->StartScope({.name = group.filename(),
+                                         .slice = group.parent_path().filename(),
+                                         .description = "First process of pod " + sandbox.id,
+                                         .pid = pid},
+                                        context);
+    }
+    RETURN_IF_ERROR(parts_.cgroups->Create(group));
+    return parts_.cgroups->AddProcess(group, pid);
+  };
+  ASSIGN_OR_RETURN(Pause pause, LaunchPause(parts_.pause, place));
   sandbox.pause = pause.process;
   // Pinned like the others: a path through /proc could lead to another process once this one has ended.
   const base::Path pinned = RunFolder(sandbox.id) / "ns" / "pid";

@@ -17,6 +17,7 @@
 #include "cri-proto/cri.h"
 #include "kernel/cgroup.h"
 #include "kernel/foreign_path.h"
+#include "kernel/systemd.h"
 #include "network/network.h"
 #include "sandbox/sandbox.h"
 #include "state/leftovers.h"
@@ -38,6 +39,7 @@ struct Parts {
   std::string default_runtime;
   std::chrono::nanoseconds run_timeout{std::chrono::minutes(4)};
   kernel::CgroupTree* cgroups = nullptr;
+  const kernel::Systemd* systemd = nullptr;  // used with systemd_cgroup
   kernel::ForeignPaths* paths = nullptr;
   network::Network* network = nullptr;
   container::Containers* containers = nullptr;
@@ -50,8 +52,9 @@ struct Parts {
   boost::asio::io_context* loop = nullptr;
 };
 
-// The undoers of what sandboxes write into their ledgers beside those of containers: "namespace", "cni", "cgroup parent".
-state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups);
+// The undoers of what sandboxes write into their ledgers beside those of containers: "namespace", "cni", "cgroup parent",
+// "slice".
+state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups, const kernel::Systemd& systemd);
 
 // Thread-safe. Calls that can wait take the caller's context and block; those on one pod join each other. Ids may be unique
 // prefixes: kNotFound, kInvalidArgument when ambiguous.
@@ -99,10 +102,10 @@ class Sandboxes {
                                     const std::string& request_digest, const base::Context& context, state::Stage& stage);
   base::Status Build(Making& making, const base::Context& context, state::Stage& stage);
   base::Status MakeFiles(Making& making, const base::Context& context);
-  base::Status MakeCgroup(Making& making);
+  base::Status MakeCgroup(Making& making, const base::Context& context);
   bool MadeByOurs(const std::string& parent, const base::Path& group);
   base::Status MakeNamespaces(Making& making);
-  base::Status StartPause(Making& making);
+  base::Status StartPause(Making& making, const base::Context& context);
   base::Status Attach(Making& making, const base::Context& context, state::Stage& stage);
   base::Error Abandon(Making& making, base::Error cause);
 

@@ -11,8 +11,19 @@ namespace berth::sandbox {
 using base::Code;
 using base::Fail;
 
-state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups) {
+namespace {
+constexpr auto kSliceTime = std::chrono::seconds(10);
+}  // namespace
+
+state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups, const kernel::Systemd& systemd) {
   return {
+      {"slice",
+       [&cgroups, &systemd](const state::Entry& entry, const base::Context& context) -> base::Status {
+         // Stopping it stops what is in it, and another pod may have been told to live there.
+         ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(entry.target));
+         if (cgroups.Exists(group)) RETURN_IF_ERROR(cgroups.WaitEmpty(group, context.WithTimeout(kSliceTime)));
+         return systemd.StopUnit(entry.target, context.WithTimeout(kSliceTime));
+       }},
       {"cgroup parent",
        [&cgroups](const state::Entry& entry, const base::Context&) -> base::Status {
          for (const base::Path& folder : cgroups.Folders(entry.target)) {
@@ -34,7 +45,9 @@ state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTre
 namespace {
 
 // The pod's files and cgroup are still in use by its stopped containers.
-bool EndsWithStop(const state::Entry& entry) { return entry.kind != "folder" && entry.kind != "cgroup parent"; }
+bool EndsWithStop(const state::Entry& entry) {
+  return entry.kind != "folder" && entry.kind != "cgroup parent" && entry.kind != "slice";
+}
 
 }  // namespace
 

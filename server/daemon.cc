@@ -25,6 +25,7 @@
 #include "kernel/boot.h"
 #include "kernel/limits.h"
 #include "network/conf_watcher.h"
+#include "network/torn_reservations.h"
 #include "server/executors.h"
 #include "server/host.h"
 #include "server/import_folder.h"
@@ -136,6 +137,8 @@ struct Daemon::Parts {
   asio::io_context loop;
   std::unique_ptr<Executors> executors;
   std::unique_ptr<kernel::CgroupTree> cgroups;
+  const kernel::Systemd systemd_manager;
+  container::ApparmorDefault apparmor{FindApparmorParser()};
   std::unique_ptr<kernel::ForeignPaths> paths;
   container::Runtimes runtimes;
   std::vector<base::Beside> features;  // that the runtimes are being asked for
@@ -210,8 +213,8 @@ base::Status Daemon::Parts::Make() {
       .report = [this](const std::string& problem) { Report(problem); }});
   ASSIGN_OR_RETURN(network, network::Network::Open(NetworkOptionsOf(config)));
 
-  undoers = container::ContainerUndoers(runtimes, *cgroups);
-  undoers.merge(sandbox::SandboxUndoers(*network, *cgroups));
+  undoers = container::ContainerUndoers(runtimes, *cgroups, systemd_manager);
+  undoers.merge(sandbox::SandboxUndoers(*network, *cgroups, systemd_manager));
   leftover_timer = std::make_unique<asio::steady_timer>(loop);
   dirty_timer = std::make_unique<asio::steady_timer>(loop);
   state::LeftoverQueue::Options queue{.undoers = undoers};
@@ -232,12 +235,18 @@ base::Status Daemon::Parts::Make() {
   container_parts.spec.clamp_oom_score_adj = config.container.clamp_oom_score_adj;
   container_parts.spec.resources = ResourceOptionsOf(*cgroups, config.container.pids_limit);
   container_parts.spec.mounts.own_roots = {WithoutLinks(config.state_root), WithoutLinks(config.run_root)};
+  container_parts.spec.apparmor_default_loads = apparmor.can_load();
+  if (container::HasApparmor() && !apparmor.can_load()) {
+    Report("apparmor: apparmor_parser is not installed: containers that ask for no profile run unconfined");
+  }
   container_parts.log_line_limit = static_cast<uint32_t>(config.container.log_line_limit.bytes);
   container_parts.drain = config.container.drain_timeout;
   container_parts.exec_drain = config.container.exec_drain_timeout;
   container_parts.create_timeout = config.container.create_timeout;
   container_parts.exec_output_limit = config.container.exec_output_limit.bytes;
   container_parts.cgroups = cgroups.get();
+  container_parts.systemd = &systemd_manager;
+  container_parts.apparmor = &apparmor;
   container_parts.paths = paths.get();
   container_parts.images = images.get();
   container_parts.leftovers = leftovers.get();
@@ -261,6 +270,7 @@ base::Status Daemon::Parts::Make() {
                                                                   .default_runtime = default_runtime,
                                                                   .run_timeout = config.container.create_timeout,
                                                                   .cgroups = cgroups.get(),
+                                                                  .systemd = &systemd_manager,
                                                                   .paths = paths.get(),
                                                                   .network = network.get(),
                                                                   .containers = containers.get(),
@@ -292,6 +302,10 @@ base::Status Daemon::Parts::Restore() {
   RETURN_IF_ERROR(containers->Recover(report), "restore containers");
   RETURN_IF_ERROR(sandboxes->Recover(report), "restore sandboxes");
   images->Collect();
+  if (const auto loaded = network->config(); !same_boot && loaded->list) {
+    if (auto torn = network::ForgetTornReservations(*loaded->list); !torn) report("network: " + torn.error().message);
+    else if (*torn > 0) report(base::Cat("network: ", *torn, " reservations of addresses were cut short with the node and are removed"));
+  }
   // From here on the run root belongs to this boot. Before, a crash must find it as it was.
   if (base::Status written = same_boot ? base::Status() : base::WriteFile(config.run_root / "boot_id", boot_id); !written) {
     Report("the next start will take this boot for another: " + written.error().Text());

@@ -27,7 +27,8 @@ base::Result<base::Path> FindProgram(const base::Path& configured, const char* n
   return Fail(Code::kFailedPrecondition, name, " is neither beside berthd nor in /usr/libexec/berth");
 }
 
-base::Path FindRuntime(const std::string& name) {
+// In the system's folders; empty where there is none.
+base::Path FindInstalled(const std::string& name) {
   constexpr std::array<const char*, 6> kFolders = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"};
   for (const char* folder : kFolders) {
     const base::Path path = base::Path(folder) / name;
@@ -54,6 +55,8 @@ bool HasSwapController(const kernel::CgroupTree& cgroups) {
 
 }  // namespace
 
+base::Path FindApparmorParser() { return FindInstalled("apparmor_parser"); }
+
 base::Result<Programs> FindPrograms(const config::Config::Helpers& helpers) {
   Programs programs;
   ASSIGN_OR_RETURN(programs.monitor, FindProgram(helpers.monitor, "berth-monitor"));
@@ -71,7 +74,7 @@ bool UsesSystemd(config::CgroupDriver driver, const kernel::CgroupTree& cgroups)
 base::Result<container::Runtimes> FindRuntimes(const config::Config& config, const base::Path& helper, bool systemd_cgroup) {
   container::Runtimes out;
   for (const auto& [name, runtime] : config.runtimes) {
-    const base::Path path = runtime.path.empty() ? FindRuntime(name) : runtime.path;
+    const base::Path path = runtime.path.empty() ? FindInstalled(name) : runtime.path;
     if (path.empty()) continue;
     if (access(path.c_str(), X_OK) != 0) {
       return Fail(Code::kFailedPrecondition, "runtimes.", name, ".path: ", path.native(), " cannot be executed");

@@ -17,6 +17,9 @@ struct Programs {
   base::Path pause;
 };
 // Ours: as configured, else beside berthd, else in /usr/libexec/berth. An error names the one that is missing.
+// apparmor_parser; empty where it is not installed.
+base::Path FindApparmorParser();
+
 base::Result<Programs> FindPrograms(const config::Config::Helpers& helpers);
 
 bool UsesSystemd(config::CgroupDriver driver, const kernel::CgroupTree& cgroups);

@@ -1,4 +1,5 @@
 #include "container/apparmor.h"
+#include "container/apparmor_default.h"
 
 #include "fixtures.h"
 
@@ -27,8 +28,8 @@ class ApparmorTest : public testing::Test {
     return out;
   }
   // The profile, or "code: message".
-  static std::string Map(const cri::LinuxContainerSecurityContext& security, const kernel::TempFolder& sys) {
-    const auto mapped = MapApparmor(security, sys.path());
+  static std::string Map(const cri::LinuxContainerSecurityContext& security, const kernel::TempFolder& sys, bool default_loads = true) {
+    const auto mapped = MapApparmor(security, default_loads, sys.path());
     return mapped ? *mapped : base::Cat(base::CodeName(mapped.error().code), ": ", mapped.error().message);
   }
   kernel::TempFolder on_, off_;
@@ -36,7 +37,7 @@ class ApparmorTest : public testing::Test {
 
 TEST_F(ApparmorTest, UnconfinedIsNoProfileAnywhere) {
   for (const kernel::TempFolder* sys : {&on_, &off_}) {
-    for (const auto& security : {cri::LinuxContainerSecurityContext(), New(Type::Unconfined), Old(""), Old("unconfined")}) {
+    for (const auto& security : {New(Type::Unconfined), Old("unconfined")}) {
       EXPECT_EQ(Map(security, *sys), "");
     }
   }
@@ -50,20 +51,57 @@ TEST_F(ApparmorTest, LoadedProfileIsUsedByItsName) {
 }
 
 TEST_F(ApparmorTest, ProfileThatIsNotLoadedIsRefused) {
-  EXPECT_FALSE(MapApparmor(New(Type::Localhost, "stric"), on_.path()));
-  EXPECT_FALSE(MapApparmor(New(Type::Localhost, "strict (complain)"), on_.path()));
-  EXPECT_FALSE(MapApparmor(New(Type::Localhost, ""), on_.path()));
-  EXPECT_FALSE(MapApparmor(Old("localhost/"), on_.path()));
-  EXPECT_FALSE(MapApparmor(New(Type::Localhost, "strict"), off_.path()));
+  EXPECT_FALSE(MapApparmor(New(Type::Localhost, "stric"), true, on_.path()));
+  EXPECT_FALSE(MapApparmor(New(Type::Localhost, "strict (complain)"), true, on_.path()));
+  EXPECT_FALSE(MapApparmor(New(Type::Localhost, ""), true, on_.path()));
+  EXPECT_FALSE(MapApparmor(Old("localhost/"), true, on_.path()));
+  EXPECT_FALSE(MapApparmor(New(Type::Localhost, "strict"), true, off_.path()));
 }
 
-TEST_F(ApparmorTest, DefaultIsNoneWithoutAppArmorAndRefusedWithIt) {
-  for (const auto& security : {New(Type::RuntimeDefault), Old("runtime/default")}) {
+TEST_F(ApparmorTest, DefaultIsOurProfileWhereThereIsAppArmor) {
+  for (const auto& security : {New(Type::RuntimeDefault), Old("runtime/default"), Old(""), cri::LinuxContainerSecurityContext()}) {
+    EXPECT_EQ(Map(security, on_), "berth-default");
     EXPECT_EQ(Map(security, off_), "");
-    const auto mapped = MapApparmor(security, on_.path());
-    ASSERT_FALSE(mapped);
-    EXPECT_EQ(mapped.error().code, base::Code::kUnimplemented);
   }
+}
+
+TEST_F(ApparmorTest, DefaultThatCannotBeLoadedIsRefusedOnlyWhenItIsAskedFor) {
+  for (const auto& security : {New(Type::RuntimeDefault), Old("runtime/default")}) {
+    EXPECT_EQ(Map(security, off_, false), "");
+    const auto mapped = MapApparmor(security, false, on_.path());
+    ASSERT_FALSE(mapped);
+    EXPECT_EQ(mapped.error().code, base::Code::kFailedPrecondition);
+  }
+  for (const auto& security : {Old(""), cri::LinuxContainerSecurityContext()}) EXPECT_EQ(Map(security, on_, false), "");
+}
+
+// What the parser is given, and what becomes of its answer.
+TEST(ApparmorDefaultTest, IsLoadedOnceAndTriedAgainAfterAFailure) {
+  kernel::TempFolder folder;
+  const base::Path parser = folder.File("parser", "");
+  const base::Path count = folder.path() / "count";
+  const auto write = [&](int code) {
+    ASSERT_TRUE(base::WriteFile(parser, base::Cat("#!/bin/sh\necho \"$@\" >> ", count.native(), "\ncat > ", count.native(), ".text\necho why >&2\nexit ", code, "\n"), 0755));
+  };
+  ApparmorDefault profile(parser);
+  write(1);
+  const auto failed = profile.Load(base::Context().WithTimeout(std::chrono::seconds(30)));
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, base::Code::kFailedPrecondition);
+  EXPECT_NE(failed.error().message.find("why"), std::string::npos) << failed.error().message;
+  write(0);
+  EXPECT_TRUE(profile.Load(base::Context().WithTimeout(std::chrono::seconds(30))));
+  EXPECT_TRUE(profile.Load(base::Context().WithTimeout(std::chrono::seconds(30))));
+  EXPECT_EQ(*base::ReadFile(count), "--replace --skip-cache\n--replace --skip-cache\n");
+  EXPECT_EQ(*base::ReadFile(count.native() + ".text"), ApparmorDefaultText());
+}
+
+TEST(ApparmorDefaultTest, WithoutAParserItSaysSo) {
+  ApparmorDefault profile({});
+  EXPECT_FALSE(profile.can_load());
+  const auto failed = profile.Load(base::Context());
+  ASSERT_FALSE(failed);
+  EXPECT_NE(failed.error().message.find("apparmor_parser is not installed"), std::string::npos);
 }
 
 TEST_F(ApparmorTest, PrivilegedIsConfinedByANamedProfileAlone) {
@@ -82,10 +120,10 @@ TEST_F(ApparmorTest, NewFieldWinsOverTheOld) {
 }
 
 TEST_F(ApparmorTest, WhatMeansNothingIsRefused) {
-  EXPECT_FALSE(MapApparmor(Old("strict"), on_.path()));
-  EXPECT_FALSE(MapApparmor(New(Type::Unconfined, "strict"), on_.path()));
-  EXPECT_FALSE(MapApparmor(New(Type::RuntimeDefault, "strict"), off_.path()));
-  EXPECT_FALSE(MapApparmor(New(static_cast<Type::ProfileType>(3)), on_.path()));
+  EXPECT_FALSE(MapApparmor(Old("strict"), true, on_.path()));
+  EXPECT_FALSE(MapApparmor(New(Type::Unconfined, "strict"), true, on_.path()));
+  EXPECT_FALSE(MapApparmor(New(Type::RuntimeDefault, "strict"), true, off_.path()));
+  EXPECT_FALSE(MapApparmor(New(static_cast<Type::ProfileType>(3)), true, on_.path()));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "base/child.h"
 #include "base/strings.h"
+#include "kernel/cgroup.h"
 
 namespace berth::sandbox {
 namespace {
@@ -40,7 +41,7 @@ class PauseTest : public testing::Test {
     if (!made && made.error().err == EROFS) GTEST_SKIP() << "cgroups are read-only here";
     ASSERT_TRUE(made) << made.error().message;
     group_ = group;
-    auto pause = LaunchPause(BERTH_PAUSE, group_, tree_);
+    auto pause = LaunchPause(BERTH_PAUSE, [this](pid_t pid) { return tree_.AddProcess(group_, pid); });
     ASSERT_TRUE(pause) << pause.error().message;
     pause_ = *std::move(pause);
   }
@@ -191,10 +192,22 @@ TEST(Pause, LaunchOfAnotherProgramIsAnErrorAndLeavesNothing) {
   if (!tree) GTEST_SKIP() << tree.error().message;
   const base::Path group = "/berth-test-" + base::RandomId().substr(0, 16);
   if (!tree->Create(group)) GTEST_SKIP() << "cgroups cannot be made here";
-  const auto pause = LaunchPause("/bin/true", group, *tree);
+  const auto pause = LaunchPause("/bin/true", [&](pid_t pid) { return tree->AddProcess(group, pid); });
   EXPECT_FALSE(pause);
   EXPECT_TRUE(tree->WaitEmpty(group, kLong));
   EXPECT_TRUE(tree->Remove(group));
+}
+
+TEST(Pause, OneThatCannotBePlacedIsEnded) {
+  if (geteuid() != 0) GTEST_SKIP() << "namespaces need root";
+  pid_t started = 0;
+  const auto pause = LaunchPause(BERTH_PAUSE, [&](pid_t pid) -> base::Status {
+    started = pid;
+    return base::Fail(base::Code::kUnavailable, "no room");
+  });
+  ASSERT_FALSE(pause);
+  EXPECT_NE(pause.error().message.find("no room"), std::string::npos) << pause.error().message;
+  EXPECT_FALSE(base::OpenPidfd(started)) << "it lives on";
 }
 
 }  // namespace

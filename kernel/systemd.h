@@ -1,0 +1,43 @@
+// Units of systemd's that hold our processes, made and ended over D-Bus.
+//
+// With the systemd cgroup driver cgroups belong to systemd: a process gets into one of its own by being named when a
+// scope is started, and a scope or slice ends by being stopped. Nothing below /sys/fs/cgroup is made by hand then.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/context.h"
+#include "base/result.h"
+
+namespace berth::kernel {
+
+struct ScopeRequest {
+  std::string name;   // "berth-monitor-<id>.scope"
+  std::string slice;  // "kubepods-pod1.slice"; systemd makes it when it is missing
+  std::string description;
+  pid_t pid = 0;  // the process to be moved in; its children stay where they are
+};
+
+// Thread-safe: each call makes a connection of its own, which costs less than a millisecond. Every call blocks until
+// systemd has carried out the job, or the context ends: kDeadlineExceeded or kCancelled, and the job may still be
+// carried out.
+class Systemd {
+ public:
+  // A D-Bus address; empty: the system bus.
+  explicit Systemd(std::string address = {}) : address_(std::move(address)) {}
+
+  // kAlreadyExists when there is such a unit. A scope whose last process ends is gone without being stopped, failed or
+  // not.
+  base::Status StartScope(const ScopeRequest& request, const base::Context& context) const;
+  // An existing slice is success.
+  base::Status StartSlice(const std::string& name, const base::Context& context) const;
+  // What still runs in it gets SIGTERM first, and time. Unknown is success.
+  base::Status StopUnit(const std::string& name, const base::Context& context) const;
+
+ private:
+  std::string address_;
+};
+
+}  // namespace berth::kernel
