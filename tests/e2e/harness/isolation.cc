@@ -92,6 +92,39 @@ Status CopyCpuset(const Path& folder) {
   return {};
 }
 
+// A v2 cgroup passes controllers on only while it has no process of its own: ours moves into one of its own below.
+// The root can do both.
+class InnerCgroup {
+ public:
+  Status Clear(const Hierarchy& own, const std::string& name) {
+    folder_ = Below(own, "");
+    leaf_ = Below(own, name + "-outside");
+    RETURN_IF_ERROR(base::MakeDirs(leaf_));
+    RETURN_IF_ERROR(base::WriteKernelFile(leaf_ / "cgroup.procs", "0"));
+    ASSIGN_OR_RETURN(std::string has, base::ReadFile(folder_ / "cgroup.controllers"));
+    ASSIGN_OR_RETURN(std::string given, base::ReadFile(folder_ / "cgroup.subtree_control"));
+    for (std::string_view one : base::Split(base::Trim(has), ' ')) {
+      if (one.empty() || given.find(one) != std::string::npos) continue;
+      RETURN_IF_ERROR(base::WriteKernelFile(folder_ / "cgroup.subtree_control", Cat("+", one)),
+                      "a cgroup of our own is needed, as systemd-run -p Delegate=yes makes one");
+      switched_on_.emplace_back(one);
+    }
+    return {};
+  }
+  // Best effort: with systemd the cgroup ends with us.
+  void Restore() {
+    if (leaf_.empty()) return;
+    for (const std::string& one : switched_on_) (void)base::WriteKernelFile(folder_ / "cgroup.subtree_control", "-" + one);
+    (void)base::WriteKernelFile(folder_ / "cgroup.procs", "0");
+    ::rmdir(leaf_.c_str());
+  }
+
+ private:
+  Path folder_;
+  Path leaf_;
+  std::vector<std::string> switched_on_;
+};
+
 // Moves this process into a new cgroup `name` below its own in every hierarchy and makes that the root it sees.
 Status EnterCgroups(const std::vector<Hierarchy>& hierarchies, const std::string& name) {
   for (const Hierarchy& hierarchy : hierarchies) {
@@ -214,10 +247,16 @@ int AdopterPid() {
 }
 
 Result<Isolation> Isolate() {
-  Isolation isolation{.systemd = base::Exists("/run/systemd/system")};
+  const char* driver = std::getenv("BERTH_E2E_DRIVER");
+  Isolation isolation{.systemd = base::Exists("/run/systemd/system") && !(driver && std::strcmp(driver, "cgroupfs") == 0)};
   bool own_pids = !isolation.systemd;
   std::string cgroup = Cat("berth-e2e-", ::getpid());
   ASSIGN_OR_RETURN(std::vector<Hierarchy> hierarchies, Hierarchies());
+
+  InnerCgroup inner;
+  for (const Hierarchy& hierarchy : hierarchies) {
+    if (own_pids && hierarchy.v2) RETURN_IF_ERROR(inner.Clear(hierarchy, cgroup));
+  }
 
   if (own_pids && ::unshare(CLONE_NEWPID) != 0) return FailErrno(errno, "unshare pid namespace");
   pid_t adopter = ::fork();
@@ -228,6 +267,7 @@ Result<Isolation> Isolate() {
     }
     if (own_pids) {
       for (const Hierarchy& hierarchy : hierarchies) RemoveCgroupTree(Below(hierarchy, cgroup));
+      inner.Restore();
     }
     std::_Exit(CodeOf(status));
   }

@@ -12,7 +12,9 @@ namespace berth::e2e {
 std::string WhyNotHere();
 
 struct Isolation {
-  bool systemd = false;  // the machine's pid 1 is systemd: its cgroup tree is shared with it, as a node's is
+  // The machine's pid 1 is systemd: its cgroup tree is shared with it, as a node's is. Not with BERTH_E2E_DRIVER=cgroupfs in the
+  // environment: that wants a cgroup of its own (v2: systemd-run -p Delegate=yes).
+  bool systemd = false;
 };
 
 // Leaves the caller in a child process inside new mount, network and (where systemd is not pid 1) pid and cgroup
