@@ -52,6 +52,7 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
 struct FdPlan {
   std::vector<std::pair<int, int>> moves;  // (source, target)
   std::vector<UniqueFd> kept;
+  std::vector<int> gaps;  // below close_from and not named: closed, should whoever started us have left something there
   int close_from = 3;
 };
 
@@ -75,8 +76,9 @@ Result<FdPlan> PlanFds(const SpawnOptions& options) {
       if (!named[static_cast<size_t>(target)]) RETURN_IF_ERROR(add(null.get(), target));
     }
   }
-  // Gaps between named targets must not leak what happens to have that number: they are close-on-exec already,
-  // as every descriptor of ours is.
+  for (int fd = 3; fd < plan.close_from; ++fd) {
+    if (!named[static_cast<size_t>(fd)]) plan.gaps.push_back(fd);
+  }
   return plan;
 }
 
@@ -95,6 +97,7 @@ Result<FdPlan> PlanFds(const SpawnOptions& options) {
   else if (options.new_group) setpgid(0, 0);
   bool ok = true;
   for (const auto& [source, target] : plan.moves) ok = ok && dup2(source, target) >= 0;
+  for (const int fd : plan.gaps) close(fd);
   // All of ours are close-on-exec; a library's need not be. Kernels before 5.11 know no such flag, and then nothing is lost.
   syscall(SYS_close_range, static_cast<unsigned>(plan.close_from), ~0U, CLOSE_RANGE_CLOEXEC);
   if (ok) execve(options.program.c_str(), argv, envp);
@@ -136,6 +139,7 @@ Result<Child> SpawnPlain(const SpawnOptions& options, const FdPlan& plan, char* 
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_init(&attributes);
   for (const auto& [source, target] : plan.moves) posix_spawn_file_actions_adddup2(&actions, source, target);
+  for (const int fd : plan.gaps) posix_spawn_file_actions_addclose(&actions, fd);
   posix_spawn_file_actions_addclosefrom_np(&actions, plan.close_from);
   sigset_t all;
   sigset_t none;

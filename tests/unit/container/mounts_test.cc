@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <thread>
 
@@ -189,7 +190,11 @@ TEST_F(MountsTest, ImageVolumeIsAReadOnlyBindOfWhatWasMounted) {
   options_.image_volumes = {{}, "/run/volumes/1"};
   EXPECT_EQ(MapOne(), "bind,rprivate,ro,noexec");
   EXPECT_EQ(MapOne("/other"), "rbind,rprivate,rw");
-  EXPECT_EQ(Map()->mounts.back().source, "/run/volumes/1");
+  const auto plan = Map();
+  ASSERT_TRUE(plan);
+  const auto volume = std::find_if(plan->mounts.begin(), plan->mounts.end(), [](const oci::Mount& mount) { return mount.destination == "/data"; });
+  ASSERT_NE(volume, plan->mounts.end());
+  EXPECT_EQ(volume->source, "/run/volumes/1");
 }
 
 TEST_F(MountsTest, MountThatHoldsOurOwnFollowsTheHost) {
