@@ -27,14 +27,15 @@ class Systemd {
  public:
   // A D-Bus address; empty: the system bus.
   explicit Systemd(std::string address = {}) : address_(std::move(address)) {}
+  virtual ~Systemd() = default;
 
   // kAlreadyExists when there is such a unit. A scope whose last process ends is gone without being stopped, failed or
   // not.
-  base::Status StartScope(const ScopeRequest& request, const base::Context& context) const;
+  virtual base::Status StartScope(const ScopeRequest& request, const base::Context& context) const;
   // An existing slice is success.
-  base::Status StartSlice(const std::string& name, const base::Context& context) const;
+  virtual base::Status StartSlice(const std::string& name, const base::Context& context) const;
   // What still runs in it gets SIGTERM first, and time. Unknown is success.
-  base::Status StopUnit(const std::string& name, const base::Context& context) const;
+  virtual base::Status StopUnit(const std::string& name, const base::Context& context) const;
 
  private:
   std::string address_;

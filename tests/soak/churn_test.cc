@@ -98,7 +98,7 @@ TEST_F(Churn, FailedCreationsLeaveNothingBehind) {
 
 TEST_F(Churn, ListsAndStatusesLeaveNothingBehind) {
   Made made = RunContainer({"sleep", "10000"});
-  ExpectFlat(500, 2000, 0.1, [&] {
+  ExpectFlat(1000, 4000, 0.1, [&] {
     ASSERT_CALL_OK(cri().Pods());
     ASSERT_CALL_OK(cri().Containers());
     ASSERT_CALL_OK(cri().Status(made.container));

@@ -26,7 +26,8 @@ TEST(StuckChild, IsWrittenOffAndReapedOnceItHasEnded) {
     pidfd = *OpenPidfd(pid);
     // In request_wait_answer, where only SIGKILL makes the wait uninterruptible.
     const Context bounded = Bounded();
-    while (ReadFile(Cat("/proc/", pid, "/wchan")).value_or("").find("request_wait") == std::string::npos) {
+    while (fuse.taken() == 0 ||
+           ReadFile(Cat("/proc/", pid, "/wchan")).value_or("").find("request_wait") == std::string::npos) {
       ASSERT_TRUE(
           bounded.Wait(-1, 0, "the server's answer", Monotonic::now() + std::chrono::milliseconds(1)).has_value());
     }

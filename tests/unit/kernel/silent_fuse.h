@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -30,6 +31,9 @@ class SilentFuse {
   }
   ~SilentFuse() { End(); }
 
+  // Requests that will never be answered. Only a request that was taken makes the wait for it uninterruptible.
+  int taken() const { return taken_; }
+
   // Closing the device ends the connection: whoever waits in the kernel gets ENOTCONN or ECONNABORTED.
   void End() {
     if (!server_.joinable()) return;
@@ -48,7 +52,10 @@ class SilentFuse {
       if (read(device_.get(), buffer.data(), buffer.size()) < static_cast<ssize_t>(sizeof(fuse_in_header))) continue;
       fuse_in_header request{};
       memcpy(&request, buffer.data(), sizeof request);
-      if (request.opcode != FUSE_INIT) continue;
+      if (request.opcode != FUSE_INIT) {
+        ++taken_;
+        continue;
+      }
       struct {
         fuse_out_header head;
         fuse_init_out body;
@@ -64,6 +71,7 @@ class SilentFuse {
   base::UniqueFd device_;
   base::UniqueFd stop_;
   Mount mount_;
+  std::atomic<int> taken_ = 0;
   std::thread server_;
 };
 

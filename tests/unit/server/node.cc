@@ -60,8 +60,8 @@ void Node::MakeServices() {
   puller_ = std::make_unique<image::Puller>(image::Puller::Options{
       .store = images_.get(), .registry = {.attempts = 1, .first_delay = std::chrono::milliseconds(1)}});
   network_ = network::Network::Open(network_options()).value();
-  undoers_ = container::ContainerUndoers(runtimes_, *cgroups_);
-  undoers_.merge(sandbox::SandboxUndoers(*network_, *cgroups_));
+  undoers_ = container::ContainerUndoers(runtimes_, *cgroups_, systemd_);
+  undoers_.merge(sandbox::SandboxUndoers(*network_, *cgroups_, systemd_));
   leftovers_ = std::make_unique<state::LeftoverQueue>(
       state::LeftoverQueue::Options{.undoers = undoers_, .first_pause = std::chrono::milliseconds(1)});
   container::Parts parts{.state_folder = config_.state_root / "containers",
@@ -71,6 +71,7 @@ void Node::MakeServices() {
                          .boot_id = "boot",
                          .systemd_cgroup = true,
                          .cgroups = cgroups_.get(),
+                         .systemd = &systemd_,
                          .paths = paths_.get(),
                          .images = images_.get(),
                          .leftovers = leftovers_.get(),
@@ -90,6 +91,7 @@ void Node::MakeServices() {
                                                                    .systemd_cgroup = true,
                                                                    .default_runtime = "fake",
                                                                    .cgroups = cgroups_.get(),
+                                                                   .systemd = &systemd_,
                                                                    .paths = paths_.get(),
                                                                    .network = network_.get(),
                                                                    .containers = containers_.get(),

@@ -44,6 +44,14 @@ std::string TextOf(const base::Result<T>& result) {
   return result ? "OK" : result.error().Text();
 }
 
+// No unit is made, and none is missed.
+class FakeSystemd : public kernel::Systemd {
+ public:
+  base::Status StartScope(const kernel::ScopeRequest&, const base::Context&) const override { return {}; }
+  base::Status StartSlice(const std::string&, const base::Context&) const override { return {}; }
+  base::Status StopUnit(const std::string&, const base::Context&) const override { return {}; }
+};
+
 class Node : public testing::Test {
  protected:
   void SetUp() override;
@@ -89,6 +97,7 @@ class Node : public testing::Test {
   boost::asio::io_context loop_;
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> keep_running_;
   std::thread loop_thread_;
+  FakeSystemd systemd_;
   std::unique_ptr<kernel::CgroupTree> cgroups_;
   std::unique_ptr<kernel::ForeignPaths> paths_;
   container::Runtimes runtimes_;
