@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <future>
 #include <thread>
 #include <vector>
 
@@ -269,25 +270,19 @@ TEST(KillDescendants, ReachesGrandchildrenAndSparesTheRoot) {
 }
 
 TEST(KillDescendants, ReachesChildrenOfEveryThread) {
-  auto hold = MakePipe();
-  ASSERT_TRUE(hold);
-  Result<Child> child = Fail(Code::kUnknown, "not started");
-  auto started = MakePipe();
-  ASSERT_TRUE(started);
+  std::promise<Result<Child>> started;
+  std::promise<void> let_go;
   std::thread other([&] {
-    child = Spawn(Shell("exec sleep 1000"));
-    started->write.Reset();
-    char c = 0;
-    EXPECT_EQ(read(hold->read.get(), &c, 1), 0);  // the thread that started it must live for it to be its child
+    started.set_value(Spawn(Shell("exec sleep 1000")));
+    let_go.get_future().wait();  // the thread that started it must live for it to be its child
   });
-  EXPECT_EQ(ReadLine(started->read.get()), "");
+  Result<Child> child = started.get_future().get();
   KillDescendants(getpid());
-  ASSERT_TRUE(child);
-  const auto exit = child->Wait(Bounded(), "child");
-  hold->write.Reset();
-  other.join();
-  ASSERT_TRUE(exit);
+  EXPECT_TRUE(child);
+  const auto exit = child ? child->Wait(Bounded(), "child") : base::Result<ExitStatus>();
   EXPECT_EQ(exit->signal, SIGKILL);
+  let_go.set_value();
+  other.join();
 }
 
 TEST(Spawn, FromManyThreadsAtOnceKeepsDescriptorsApart) {

@@ -79,10 +79,12 @@ inline bool Ends(int pidfd) {
 // The v2 cgroup this process is in, to be born into; -1 where there is none.
 inline UniqueFd OwnCgroup() {
   std::string group;
-  for (const std::string_view line : Split(ReadFile("/proc/self/cgroup").value_or(""), '\n')) {
+  const std::string groups = ReadFile("/proc/self/cgroup").value_or("");
+  const std::string mounts = ReadFile("/proc/self/mountinfo").value_or("");
+  for (const std::string_view line : Split(groups, '\n')) {
     if (line.starts_with("0::")) group = line.substr(3);
   }
-  for (const std::string_view line : Split(ReadFile("/proc/self/mountinfo").value_or(""), '\n')) {
+  for (const std::string_view line : Split(mounts, '\n')) {
     if (group.empty() || line.find(" - cgroup2 ") == std::string_view::npos) continue;
     if (auto fd = Open(std::string(Split(line, ' ')[4]) + group, O_PATH | O_DIRECTORY)) return *std::move(fd);
   }
