@@ -60,12 +60,12 @@ Result<Host> ReadHost(const toml::table& table, const std::string& what, const P
   TomlReader reader(table, what);
   Host host;
   const size_t scheme = url.find("://");
-  const std::string_view authority = std::string_view(url).substr(scheme == std::string::npos ? 0 : scheme + 3);
+  const bool more = url.find_first_of("?#", scheme == std::string::npos ? 0 : scheme + 3) != std::string::npos;
   if (scheme == std::string::npos) {
     const auto origin = Origin::Parse(base::Cat("http://", url));
     url.insert(0, origin && origin->loopback() ? "http://" : "https://");
   }
-  if (!Origin::Parse(url) || authority.find_first_of("?#") != std::string_view::npos) {
+  if (!Origin::Parse(url) || more) {
     return base::Fail(Code::kInvalidArgument, what, ":", table.source().begin.line, ": \"", url, "\" is not a registry's URL");
   }
   while (url.ends_with('/')) url.pop_back();
