@@ -1,17 +1,48 @@
 #include "image/toml_reader.h"
 
+#include <algorithm>
+#include <cctype>
+
+#include "base/strings.h"
+
 namespace berth::image {
 namespace {
 
 using base::Code;
 constexpr size_t kMaxFile = 4 << 20;
 
+// toml++ 3.2 asserts (or assumes, without assertions) that a table's name begins as one, and has code points outside of
+// texts that it cannot tell from blanks. Such files are refused before it sees them, and comments are not its business.
+base::Result<std::string> Harmless(std::string_view text, const base::Path& path) {
+  std::string out;
+  size_t number = 0;
+  for (const std::string_view line : base::Split(text, '\n')) {
+    ++number;
+    const std::string_view trimmed = base::Trim(line);
+    out += '\n';
+    if (trimmed.starts_with('#')) continue;
+    const auto fail = [&](const char* why) { return base::Fail(Code::kInvalidArgument, path.native(), ":", number, ": ", why); };
+    const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (!std::ranges::all_of(line, is_ascii)) return fail("only comments may hold other characters than ASCII");
+    if (trimmed.starts_with('[')) {
+      const std::string_view name = base::Trim(trimmed.substr(trimmed.starts_with("[[") ? 2 : 1));
+      const char first = name.empty() ? '\0' : name.front();
+      if (std::isalnum(static_cast<unsigned char>(first)) == 0 && std::string_view("_-\"']").find(first) == std::string_view::npos) {
+        return fail("a table without a name");
+      }
+    }
+    out += line;
+  }
+  return out.substr(std::min<size_t>(out.size(), 1));  // the first line has no newline before it
+}
+
 }  // namespace
 
 base::Result<toml::table> ReadToml(const base::Path& path) {
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kMaxFile));
+  ASSIGN_OR_RETURN(const std::string harmless, Harmless(text, path));
   try {
-    return toml::parse(text);
+    return toml::parse(harmless);
   } catch (const toml::parse_error& error) {
     return base::Fail(Code::kInvalidArgument, path.native(), ":", error.source().begin.line, ": ", error.description());
   }

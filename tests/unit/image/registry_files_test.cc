@@ -217,6 +217,10 @@ TEST(HostsToml, WhatIsWrongIsSaidWithFileAndLine) {
   EXPECT_THAT(error("server = 1\n"), HasSubstr(file.native() + ":1: server is not a text"));
   EXPECT_THAT(error("[host.\"ftp://x\"]\n"), HasSubstr(":1: \"ftp://x\" is not a registry's URL"));
   EXPECT_THAT(error("[host.\"a-registry.of-some-length.example:5000/a/path?query\"]\n"), HasSubstr("is not a registry's URL"));
+  EXPECT_THAT(error("\n[@x]\n"), HasSubstr(":2: a table without a name"));
+  EXPECT_THAT(error("[\n"), HasSubstr(":1: a table without a name"));
+  EXPECT_THAT(error("# \u00fc\n[host.\"x\"\u0357]\n"), HasSubstr(":2: only comments may hold"));
+  EXPECT_EQ(error("# \u00fc is fine here\nserver = \"https://x\"\n"), "accepted");
   EXPECT_THAT(error("\n[host.\"x.y\"]\ndial_timeout = \"soon\"\n"), HasSubstr(":3: dial_timeout is not a duration"));
   EXPECT_THAT(error("[host.\"x.y\"]\nclient = [[\"a\",\"b\",\"c\"]]\n"), HasSubstr("client is not a list"));
   EXPECT_THAT(error("[host.\"x.y\"]\nskip_verify = 1\n"), HasSubstr("skip_verify is not true or false"));
