@@ -45,6 +45,8 @@ base::Result<toml::table> ReadToml(const base::Path& path) {
     return toml::parse(harmless);
   } catch (const toml::parse_error& error) {
     return base::Fail(Code::kInvalidArgument, path.native(), ":", error.source().begin.line, ": ", error.description());
+  } catch (const std::runtime_error& error) {
+    return base::Fail(Code::kInvalidArgument, path.native(), ": ", error.what());
   }
 }
 

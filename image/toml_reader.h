@@ -3,11 +3,25 @@
 #pragma once
 
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+// The library asserts of its input what it has not looked at ("[}" ends a program; without assertions it is undefined what
+// happens). An assertion that fails is thrown here instead, whatever kind of build this is, and caught by ReadToml. Hence the
+// library's code is compiled here, not taken from a shared object that was built another way.
+namespace berth::image::internal {
+[[noreturn]] inline void ThrowNotToml() { throw std::runtime_error("not valid TOML"); }
+}  // namespace berth::image::internal
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#undef TOML_HEADER_ONLY
+#undef TOML_SHARED_LIB
+#define TOML_HEADER_ONLY 1
+#define TOML_ASSERT(expression) ((expression) ? static_cast<void>(0) : ::berth::image::internal::ThrowNotToml())
 #include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 #include "base/file.h"
 #include "base/result.h"

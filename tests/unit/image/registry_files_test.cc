@@ -225,6 +225,7 @@ TEST(HostsToml, WhatIsWrongIsSaidWithFileAndLine) {
   EXPECT_THAT(error("[host.\"x.y\"]\nclient = [[\"a\",\"b\",\"c\"]]\n"), HasSubstr("client is not a list"));
   EXPECT_THAT(error("[host.\"x.y\"]\nskip_verify = 1\n"), HasSubstr("skip_verify is not true or false"));
   EXPECT_THAT(error("[host]\nx = 1\n"), HasSubstr("host is not a table"));
+  EXPECT_THAT(error("a = [}one\"]\n"), HasSubstr("not valid TOML"));
 }
 
 }  // namespace
