@@ -31,7 +31,8 @@ std::vector<oci::Mount> KernelMounts(const cri::ContainerConfig& config) {
 std::vector<oci::Mount> PodMounts(const cri::ContainerConfig& config, const Pod& pod) {
   const std::string etc = config.linux().security_context().readonly_rootfs() ? "ro" : "rw";
   std::vector<oci::Mount> out = {
-      Bind("/dev/shm", pod.shm, {"rw", "rbind"}),
+      // Said again: crun's bind has the options that it is given, not those of the source.
+      Bind("/dev/shm", pod.shm, {"rw", "rbind", "nosuid", "nodev", "noexec"}),
       Bind("/etc/resolv.conf", pod.resolv_conf, {"rbind", etc}),
       Bind("/etc/hostname", pod.hostname_file, {"rbind", etc}),
   };

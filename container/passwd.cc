@@ -15,7 +15,7 @@ std::optional<PasswdEntry> FindEntry(std::string_view passwd, Match match) {
     const auto uid = base::ParseInt(fields[2]);
     const auto gid = base::ParseInt(fields[3]);
     if (!uid || !gid) continue;
-    PasswdEntry entry{std::string(fields[0]), *uid, *gid};
+    PasswdEntry entry{std::string(fields[0]), *uid, *gid, fields.size() > 5 ? std::string(fields[5]) : std::string()};
     if (match(entry)) return entry;
   }
   return std::nullopt;

@@ -15,6 +15,7 @@ struct PasswdEntry {
   std::string name;
   int64_t uid = 0;  // as it stands there: perhaps out of range
   int64_t gid = 0;
+  std::string home{};
 };
 
 // The first such line.

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "cri-proto/api.pb.h"
+#include "json/json.h"
 
 namespace berth::container {
 
@@ -25,7 +26,7 @@ base::Result<std::vector<std::string>> Arguments(const cri::ContainerConfig& con
 }
 
 base::Result<std::vector<std::string>> Environment(const cri::ContainerConfig& config, const image::ImageConfig& image,
-                                                   const std::string& hostname) {
+                                                   const std::string& hostname, const std::string& home) {
   std::vector<std::string> out;
   std::map<std::string, size_t> place;
   const auto set = [&](const std::string& key, const std::string& value) -> base::Status {
@@ -46,7 +47,14 @@ base::Result<std::vector<std::string>> Environment(const cri::ContainerConfig& c
     if (equals == std::string::npos || equals == 0) continue;
     RETURN_IF_ERROR(set(entry.substr(0, equals), entry.substr(equals + 1)), "image");
   }
-  for (const cri::KeyValue& entry : config.envs()) RETURN_IF_ERROR(set(entry.key(), entry.value()));
+  for (const cri::KeyValue& entry : config.envs()) {
+    // The OCI runtime reads JSON, in which other bytes could only be replaced.
+    if (!json::IsText(entry.value())) {
+      return base::Fail(base::Code::kInvalidArgument, "envs: the value of \"", entry.key(), "\" is not UTF-8, which no OCI runtime can be given");
+    }
+    RETURN_IF_ERROR(set(entry.key(), entry.value()));
+  }
+  if (!place.contains("HOME")) RETURN_IF_ERROR(set("HOME", home));
   return out;
 }
 

@@ -15,9 +15,10 @@ namespace berth::container {
 base::Result<std::vector<std::string>> Arguments(const cri::ContainerConfig& config, const image::ImageConfig& image);
 
 // KEY=VALUE; of two with one key the later value stands at the first one's place. Order: PATH, TERM (tty), HOSTNAME, the
-// image's, the request's. kInvalidArgument for a key that is empty or holds "=" or NUL.
+// image's, the request's, HOME (`home`, unless one of those has it). kInvalidArgument for a key that is empty or holds "=" or
+// NUL, and for a value of the request that config.json cannot hold.
 base::Result<std::vector<std::string>> Environment(const cri::ContainerConfig& config, const image::ImageConfig& image,
-                                                   const std::string& hostname);
+                                                   const std::string& hostname, const std::string& home);
 
 // Absolute. kInvalidArgument when the request or the image asks for a relative one.
 base::Result<std::string> WorkingDirectory(const cri::ContainerConfig& config, const image::ImageConfig& image);

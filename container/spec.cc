@@ -94,7 +94,7 @@ base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOpti
   oci::Process process;
   process.terminal = config.tty();
   ASSIGN_OR_RETURN(process.args, Arguments(config, request.image));
-  ASSIGN_OR_RETURN(process.env, Environment(config, request.image, request.pod.hostname));
+  ASSIGN_OR_RETURN(process.env, Environment(config, request.image, request.pod.hostname, request.user.home));
   ASSIGN_OR_RETURN(process.cwd, WorkingDirectory(config, request.image));
   process.uid = static_cast<uint32_t>(request.user.uid);
   process.gid = static_cast<uint32_t>(request.user.gid);

@@ -12,6 +12,7 @@
 #include "container/passwd.h"
 #include "cri-proto/api.pb.h"
 #include "cri-proto/cri.h"
+#include "json/json.h"
 
 namespace berth::container {
 namespace {
@@ -83,6 +84,8 @@ base::Result<User> ResolveUser(int rootfs, const cri::LinuxContainerSecurityCont
     ASSIGN_OR_RETURN(user.gid, CheckId(entry->gid, "group"));
   }
 
+  // An image is foreign: its file may hold what JSON, and so the runtime, cannot.
+  if (entry && entry->home.starts_with('/') && json::IsText(entry->home)) user.home = entry->home;
   user.groups.push_back(user.gid);
   using cri::SupplementalGroupsPolicy;
   switch (security.supplemental_groups_policy()) {

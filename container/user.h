@@ -15,6 +15,7 @@ struct User {
   int64_t uid = 0;
   int64_t gid = 0;
   std::vector<int64_t> groups;  // sorted, unique, the primary one among them
+  std::string home = "/";       // as passwd has it; "/" for a user whom it does not know or gives none
 };
 
 // `rootfs` is a folder descriptor of the container's root. The files are opened beneath it, must be regular and small;

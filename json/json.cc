@@ -38,6 +38,15 @@ base::Result<json> Parse(std::string_view text, std::string_view what) {
 std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 std::string DumpPretty(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace); }
 
+bool IsText(std::string_view bytes) {
+  try {
+    (void)json(bytes).dump();
+    return true;
+  } catch (const json::type_error&) {
+    return false;
+  }
+}
+
 base::Result<std::string> String(const json& object, std::string_view key, std::string_view what) {
   ASSIGN_OR_RETURN(const json* member, Member(object, key, what));
   if (member == nullptr) return std::string();

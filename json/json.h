@@ -19,6 +19,8 @@ base::Result<nlohmann::json> Parse(std::string_view text, std::string_view what)
 // Compact; invalid UTF-8 is replaced, so this cannot fail.
 std::string Dump(const nlohmann::json& value);
 std::string DumpPretty(const nlohmann::json& value);
+// Whether a JSON string can hold these bytes: they are UTF-8.
+bool IsText(std::string_view bytes);
 
 // Members of an object. An absent or null member gives the empty value; one of another type is kInvalidArgument with
 // "<what>: <key> is not a <type>". `object` must be an object (checked, same error).

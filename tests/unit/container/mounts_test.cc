@@ -66,7 +66,7 @@ TEST_F(MountsTest, DefaultsAreTheSheets) {
                               "/dev/mqueue mqueue mqueue nosuid,noexec,nodev",
                               "/sys sysfs sysfs nosuid,noexec,nodev,ro",
                               "/sys/fs/cgroup cgroup cgroup nosuid,noexec,nodev,relatime,ro",
-                              "/dev/shm bind /run/berth/p1/shm rw,rbind",
+                              "/dev/shm bind /run/berth/p1/shm rw,rbind,nosuid,nodev,noexec",
                               "/etc/resolv.conf bind /run/berth/p1/resolv.conf rbind,rw",
                               "/etc/hostname bind /run/berth/p1/hostname rbind,rw",
                               "/etc/hosts bind /run/berth/p1/hosts rbind,rw",

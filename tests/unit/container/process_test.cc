@@ -52,7 +52,9 @@ TEST(Arguments, NothingToRunIsRefused) {
   }
 }
 
-TEST(Arguments, NulIsRefused) { EXPECT_FALSE(Arguments(Request({std::string("a\0b", 3)}, {}), Image({}, {}))); }
+TEST(Arguments, NulIsRefused) {
+  EXPECT_FALSE(Arguments(Request({std::string("a\0b", 3)}, {}), Image({}, {})));
+}
 
 cri::ContainerConfig WithEnv(const std::vector<std::pair<std::string, std::string>>& envs) {
   cri::ContainerConfig out;
@@ -68,28 +70,33 @@ TEST(Environment, LaterValueStandsAtTheFirstPlace) {
   image.env = {"A=image", "PATH=/image", "B=1=2", "EMPTY=", "NOTHING", "=x"};
   cri::ContainerConfig config = WithEnv({{"C", "1"}, {"A", "request"}, {"C", "2"}});
   config.set_tty(true);
-  const auto environment = Environment(config, image, "web");
+  const auto environment = Environment(config, image, "web", "/home/app");
   ASSERT_TRUE(environment);
-  EXPECT_EQ(*environment, (Words{"PATH=/image", "TERM=xterm", "HOSTNAME=web", "A=request", "B=1=2", "EMPTY=", "C=2"}));
+  EXPECT_EQ(*environment, (Words{"PATH=/image", "TERM=xterm", "HOSTNAME=web", "A=request", "B=1=2", "EMPTY=", "C=2", "HOME=/home/app"}));
 }
 
 TEST(Environment, WithoutATerminalThereIsNoTerm) {
-  const auto environment = Environment({}, {}, "web");
+  const auto environment = Environment({}, {}, "web", "/home/app");
   ASSERT_TRUE(environment);
-  EXPECT_EQ(*environment, (Words{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=web"}));
+  EXPECT_EQ(*environment, (Words{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=web", "HOME=/home/app"}));
 }
 
-TEST(Environment, BytesAreKept) {
-  const auto environment = Environment(WithEnv({{"B", "\xff\x01\n"}, {"odd key.1", "x"}}), {}, "web");
+TEST(Environment, TextIsKept) {
+  const auto environment = Environment(WithEnv({{"B", "caf\u00e9\x01\n"}, {"odd key.1", "x"}}), {}, "web", "/home/app");
   ASSERT_TRUE(environment);
-  EXPECT_EQ(environment->at(2), "B=\xff\x01\n");
+  EXPECT_EQ(environment->at(2), "B=caf\u00e9\x01\n");
   EXPECT_EQ(environment->at(3), "odd key.1=x");
+}
+
+TEST(Environment, HomeIsTheUsersUnlessItIsGiven) {
+  EXPECT_EQ(Environment({}, {}, "web", "/home/app")->back(), "HOME=/home/app");
+  EXPECT_EQ(Environment(WithEnv({{"HOME", "/srv"}}), {}, "web", "/home/app")->back(), "HOME=/srv");
 }
 
 TEST(Environment, ImpossibleNamesAndValuesAreRefused) {
   for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
-           {"", "x"}, {"A=B", "x"}, {std::string("A\0", 2), "x"}, {"A", std::string("x\0", 2)}}) {
-    const auto environment = Environment(WithEnv({{key, value}}), {}, "web");
+           {"", "x"}, {"A=B", "x"}, {std::string("A\0", 2), "x"}, {"A", std::string("x\0", 2)}, {"A", "caf\xe9"}}) {
+    const auto environment = Environment(WithEnv({{key, value}}), {}, "web", "/home/app");
     ASSERT_FALSE(environment);
     EXPECT_EQ(environment.error().code, base::Code::kInvalidArgument);
   }

@@ -69,6 +69,17 @@ TEST_F(UserTest, ImageUserInEveryForm) {
   Expect("2147483647:2147483647", 2147483647, 2147483647, {2147483647});
 }
 
+TEST_F(UserTest, HomeIsThePasswdFilesOrTheRoot) {
+  root_.File("etc/passwd",
+             "app:x:1:1::/home/app:/bin/sh\n"
+             "bare:x:2:2\n"
+             "relative:x:3:3::home:/bin/sh\n"
+             "odd:x:4:4::/caf\xe9:/bin/sh\n");
+  const auto home = [&](const std::string& user) { return Resolve(user)->home; };
+  EXPECT_EQ(home("app"), "/home/app");
+  for (const char* user : {"bare", "relative", "odd", "77"}) EXPECT_EQ(home(user), "/") << user;
+}
+
 TEST_F(UserTest, ImageUserThatCannotBeResolvedIsRefused) {
   ExpectRefused("nobody", "\"nobody\" is not in the image's /etc/passwd");
   ExpectRefused("broken", "not in the image's /etc/passwd");
