@@ -198,6 +198,23 @@ base::Result<cri::ExecSyncResponse> Client::ExecSync(const cri::ExecSyncRequest&
   return BERTH_CALL(runtime, ExecSync, request, context);
 }
 
+base::Result<std::string> Client::Exec(const cri::ExecRequest& request, const base::Context& context) {
+  ASSIGN_OR_RETURN(const cri::ExecResponse reply, BERTH_CALL(runtime, Exec, request, Limited(context, options_.timeout)));
+  return reply.url();
+}
+
+base::Result<std::string> Client::Attach(const cri::AttachRequest& request, const base::Context& context) {
+  ASSIGN_OR_RETURN(const cri::AttachResponse reply, BERTH_CALL(runtime, Attach, request, Limited(context, options_.timeout)));
+  return reply.url();
+}
+
+base::Result<std::string> Client::PortForward(const std::string& pod_id, const base::Context& context) {
+  cri::PortForwardRequest request;
+  request.set_pod_sandbox_id(pod_id);
+  ASSIGN_OR_RETURN(const cri::PortForwardResponse reply, BERTH_CALL(runtime, PortForward, request, Limited(context, options_.timeout)));
+  return reply.url();
+}
+
 base::Result<cri::ListImagesResponse> Client::ListImages(const base::Context& context) {
   const cri::ListImagesRequest request;
   return BERTH_CALL(images, ListImages, request, Limited(context, options_.timeout));

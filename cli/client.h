@@ -51,6 +51,11 @@ class Client {
   // Waits as long as the command runs; request.timeout() is the daemon's to keep.
   base::Result<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request, const base::Context& context);
 
+  // URLs to be used once and soon (RunRemote, port-forward).
+  base::Result<std::string> Exec(const cri::ExecRequest& request, const base::Context& context);
+  base::Result<std::string> Attach(const cri::AttachRequest& request, const base::Context& context);
+  base::Result<std::string> PortForward(const std::string& pod_id, const base::Context& context);
+
   base::Result<cri::ListImagesResponse> ListImages(const base::Context& context);
   base::Result<cri::ImageStatusResponse> ImageStatus(const std::string& reference, bool verbose,
                                                      const base::Context& context);

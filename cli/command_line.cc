@@ -58,6 +58,8 @@ void AddEverything(CLI::App& app, GlobalFlags& flags, Command& chosen) {
   AddInspectCommands(app, chosen);
   AddLogsCommands(app, chosen);
   AddExecCommands(app, chosen);
+  AddAttachCommands(app, chosen);
+  AddPortForwardCommands(app, chosen);
   AddStopCommands(app, chosen);
   AddInfoCommands(app, chosen);
 }

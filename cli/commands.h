@@ -44,6 +44,8 @@ void AddListCommands(CLI::App& app, Command& chosen);     // pods, ps
 void AddInspectCommands(CLI::App& app, Command& chosen);  // inspect
 void AddLogsCommands(CLI::App& app, Command& chosen);     // logs
 void AddExecCommands(CLI::App& app, Command& chosen);     // exec
+void AddAttachCommands(CLI::App& app, Command& chosen);   // attach
+void AddPortForwardCommands(CLI::App& app, Command& chosen);  // port-forward
 void AddStopCommands(CLI::App& app, Command& chosen);     // stop, rm
 void AddInfoCommands(CLI::App& app, Command& chosen);     // info, version
 

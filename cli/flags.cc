@@ -94,4 +94,16 @@ base::Result<cri::KeyValue> ParseEnvironment(std::string_view text) {
   return out;
 }
 
+base::Result<PortPair> ParsePortPair(std::string_view text) {
+  const size_t colon = text.find(':');
+  const std::string_view local_text = text.substr(0, colon == std::string_view::npos ? text.size() : colon);
+  const std::string_view remote_text = colon == std::string_view::npos ? text : text.substr(colon + 1);
+  const auto local = local_text.empty() ? std::optional<int64_t>(0) : base::ParseInt(local_text);
+  const auto remote = base::ParseInt(remote_text);
+  if (!local || !remote || *local < 0 || *local > UINT16_MAX || *remote < 1 || *remote > UINT16_MAX) {
+    return base::Fail(base::Code::kInvalidArgument, "\"", text, "\" is no pair of ports; write it like 8080:80");
+  }
+  return PortPair{static_cast<uint16_t>(*local), static_cast<uint16_t>(*remote)};
+}
+
 }  // namespace berth::cli

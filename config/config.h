@@ -134,11 +134,23 @@ struct Config {
     bool operator==(const Container&) const = default;
   } container;
 
+  struct Streaming {
+    std::string address = "127.0.0.1";
+    int64_t port = 0;
+    base::Path tls_cert;
+    base::Path tls_key;
+    base::Path tls_ca;
+    std::chrono::milliseconds idle_timeout{4 * 3600 * 1000};
+    std::chrono::milliseconds creation_timeout{30'000};
+    bool operator==(const Streaming&) const = default;
+  } streaming;
+
   struct Limits {
     int64_t lifecycle_threads = 32;
     int64_t operation_threads = 32;
     int64_t stop_threads = 256;
     int64_t exec_threads = 64;
+    int64_t stream_threads = 64;
     int64_t pull_threads = 64;
     int64_t removal_threads = 4;
     bool operator==(const Limits&) const = default;

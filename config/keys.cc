@@ -232,6 +232,25 @@ const Key kConfigKeys[] = {
         "Bytes kept of an ExecSync's stdout and stderr together; a reply must fit the client's 16MiB."}
         .Range(4096, kGiB),
 
+    Key{"streaming.address", At<&C::streaming, &C::Streaming::address>,
+        "IP address that exec, attach and port-forward are served at; the kubelet connects to it."}
+        .Check(NotEmpty),
+    Key{"streaming.port", At<&C::streaming, &C::Streaming::port>, "Its port. 0: any that is free."}.Range(0, 65535),
+    Key{"streaming.tls_cert", At<&C::streaming, &C::Streaming::tls_cert>,
+        "Certificate chain (PEM) that it is served with. Empty: plain HTTP. Read anew when the file changes."}
+        .Check(AbsoluteOrEmpty),
+    Key{"streaming.tls_key", At<&C::streaming, &C::Streaming::tls_key>, "The certificate's key."}.Check(
+        AbsoluteOrEmpty),
+    Key{"streaming.tls_ca", At<&C::streaming, &C::Streaming::tls_ca>,
+        "Whose certificates clients must have. Empty: clients need none."}
+        .Check(AbsoluteOrEmpty),
+    Key{"streaming.idle_timeout", At<&C::streaming, &C::Streaming::idle_timeout>,
+        "A connection over which nothing goes for so long is closed."}
+        .Range(100, 30 * 24 * kHour),
+    Key{"streaming.creation_timeout", At<&C::streaming, &C::Streaming::creation_timeout>,
+        "Within this time a client must have sent its request and opened its streams."}
+        .Range(100, kHour),
+
     Key{"limits.lifecycle_threads", At<&C::limits, &C::Limits::lifecycle_threads>,
         "Calls that change pods and containers, at once."}
         .Range(1, 4096),
@@ -241,6 +260,9 @@ const Key kConfigKeys[] = {
     Key{"limits.stop_threads", At<&C::limits, &C::Limits::stop_threads>, "Containers being stopped, at once."}.Range(
         1, 65536),
     Key{"limits.exec_threads", At<&C::limits, &C::Limits::exec_threads>, "ExecSync calls, at once."}.Range(1, 4096),
+    Key{"limits.stream_threads", At<&C::limits, &C::Limits::stream_threads>,
+        "Starts of Exec and Attach, and connections of PortForward, at once."}
+        .Range(1, 4096),
     Key{"limits.pull_threads", At<&C::limits, &C::Limits::pull_threads>,
         "PullImage calls, at once, those that join another's included."}
         .Range(1, 4096),

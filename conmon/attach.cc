@@ -48,6 +48,7 @@ int AttachHub::Attach(uint32_t flags, base::UniqueFd& out) {
     setsockopt(ours.get(), SOL_SOCKET, SO_SNDBUF, &kClientBuffer, sizeof kClientBuffer);
   }
   const bool reads = (flags & kAttachStdin) != 0 && stdin_.valid() && !close_when_drained_;
+  if ((flags & kAttachStdin) != 0 && !reads) shutdown(ours.get(), SHUT_RD);
   // While stdin is paused, Resume adds those that read.
   if (!(reads && paused()) && !poller_.Add(ours.get(), reads ? kInput : kNothing, Source::kAttach, index)) return errno;
   client_[index] = {std::move(ours), flags, reads};
@@ -173,6 +174,7 @@ void AttachHub::ShutStdin() {
   for (uint32_t i = 0; i < kAttachLimit; ++i) {
     if (!client_[i].fd || !client_[i].reads) continue;
     client_[i].reads = false;
+    shutdown(client_[i].fd.get(), SHUT_RD);
     poller_.Remove(client_[i].fd.get());
     poller_.Add(client_[i].fd.get(), kNothing, Source::kAttach, i);
   }

@@ -9,7 +9,8 @@
 // kMalformed and error EBADMSG. A connection that does not take its replies is closed.
 //
 // Attach (the SOCK_SEQPACKET descriptor that comes with the reply to kAttach): packets of one AttachFrame byte and up to
-// kAttachDataLimit bytes. Towards the monitor: kStdin; shutdown(SHUT_WR) ends stdin. Towards the client: kStdout and
+// kAttachDataLimit bytes. Towards the monitor: kStdin; shutdown(SHUT_WR) ends stdin. What is sent when
+// the container has no stdin, or none any more, fails with EPIPE. Towards the client: kStdout and
 // kStderr, and one last kEnded before an orderly close. A close without kEnded means that the client was too slow and
 // was dropped, or that the monitor died.
 #pragma once

@@ -10,6 +10,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "base/child.h"
 #include "base/context.h"
 #include "base/executor.h"
 #include "base/guarded.h"
@@ -71,6 +72,25 @@ struct ExecResult {
   std::string errors;
 };
 
+struct ExecStreams {
+  bool terminal = false;
+  bool input = false;
+  bool output = false;
+  bool errors = false;
+};
+
+// A process that the runtime has started, or could not: its end tells (ExecCode of exec_files.h, with `what`). Our ends of
+// its streams are non-blocking; with a terminal `input` and `output` are its master.
+struct StartedExec {
+  base::Child child;
+  base::UniqueFd input;
+  base::UniqueFd output;
+  base::UniqueFd errors;
+  base::UniqueFd process_file;  // both are read through our descriptors
+  base::UniqueFd runtime_log;
+  std::string what;
+};
+
 // Containers share the layout with the established runtimes: "<parent>/<prefix>-<id>", or systemd's three-part form, which stands
 // for a scope "<prefix>-<id>.scope" in the slice that is the parent's last part.
 std::string CgroupsPath(const std::string& parent, const std::string& prefix, const std::string& id, bool systemd);
@@ -106,6 +126,12 @@ class Containers {
   // timeout 0: none. kDeadlineExceeded when it strikes.
   base::Result<ExecResult> ExecSync(const std::string& id, const std::vector<std::string>& command,
                                     std::chrono::nanoseconds timeout, const base::Context& context);
+  // Returns when the process has its streams. kFailedPrecondition unless the container runs.
+  base::Result<StartedExec> ExecStart(const std::string& id, const std::vector<std::string>& command, const ExecStreams& streams,
+                                      const base::Context& context);
+  // The monitor's attach descriptor (conmon/protocol.h), non-blocking. The container is created or runs.
+  base::Result<base::UniqueFd> Attach(const std::string& id, const ExecStreams& streams, const base::Context& context);
+  base::Status ResizeTerminal(const std::string& id, uint16_t columns, uint16_t rows, const base::Context& context);
 
   // For pods: all of a sandbox's containers, in parallel.
   base::Status StopAll(const std::string& sandbox_id, const base::Context& context);
@@ -149,6 +175,9 @@ class Containers {
 
   base::Result<std::string> StartBody(const std::string& id, const base::Context& context, state::Stage& stage);
   base::Result<std::string> RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage);
+  base::Status StartWithPipes(oci::Runtime& runtime, oci::ExecOptions options, const ExecStreams& streams, const base::Context& context,
+                              StartedExec& out);
+  base::Status StartInTerminal(oci::Runtime& runtime, oci::ExecOptions options, const base::Context& context, StartedExec& out);
   base::Status Kill(const Container& container);
   void RunStop(const std::string& id, const LivePtr& live);
   base::Status WaitExited(const std::string& id, const LivePtr& live, const base::Context& context);

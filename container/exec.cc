@@ -1,15 +1,10 @@
 // ExecSync: one `exec` of the OCI runtime (for runc also its parent, see oci/runtime.h), no file: what it reads and writes are
 // memory files of ours, which it opens through /proc. On cgroup v2 what it starts is in a cgroup of its own.
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <nlohmann/json.hpp>
-
 #include "base/strings.h"
 #include "container/containers.h"
+#include "container/exec_files.h"
 #include "container/exec_group.h"
 #include "container/live.h"
-#include "json/json.h"
 
 namespace berth::container {
 
@@ -17,26 +12,6 @@ using base::Code;
 using base::Fail;
 
 namespace {
-
-struct MemoryFile {
-  base::UniqueFd fd;
-  base::Path path() const { return base::Cat("/proc/", getpid(), "/fd/", fd.get()); }
-};
-
-base::Result<MemoryFile> MakeMemoryFile(const char* name, std::string_view content) {
-  MemoryFile file{base::UniqueFd(memfd_create(name, MFD_CLOEXEC))};
-  if (!file.fd) return base::FailErrno(errno, "memfd_create");
-  RETURN_IF_ERROR(base::WriteAll(file.fd.get(), content, name));
-  return file;
-}
-
-base::Result<std::string> ProcessJson(const base::Path& pattern, const std::vector<std::string>& command) {
-  ASSIGN_OR_RETURN(const std::string text, base::ReadFile(pattern));
-  ASSIGN_OR_RETURN(nlohmann::json process, json::Parse(text, pattern.native()));
-  process["args"] = command;
-  process["terminal"] = false;
-  return json::Dump(process);
-}
 
 // The runtime reaps what it started once that is dead, and ends; killed itself, it would leave a zombie that the container
 // sees. One that is still starting has nothing to kill yet: look again.
@@ -61,7 +36,7 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   }
   RETURN_IF_ERROR(caller.Check("ExecSync"));  // it may have waited for its turn longer than its caller
   ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
-  ASSIGN_OR_RETURN(const std::string process_json, ProcessJson(Bundle(container->id) / "process.json", command));
+  ASSIGN_OR_RETURN(const std::string process_json, ProcessJson(Bundle(container->id) / "process.json", command, false));
   ASSIGN_OR_RETURN(const oci::Features features, runtime->GetFeatures(caller));
   const LivePtr live = FindLive(container->id);
   ASSIGN_OR_RETURN(const base::Path container_group, kernel::ResolveCgroup(container->cgroups_path));
@@ -94,15 +69,8 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
     }
     return tl::make_unexpected(std::move(collected).error());
   }
-  // The runtime's own failures are in its log: there was no process whose exit code could be told.
-  if (collected->exit.code != 0) {
-    if (lseek(log.fd.get(), 0, SEEK_SET) == 0) {
-      const auto text = base::ReadAll(log.fd.get(), 1 << 16, "the runtime's log");
-      const std::string reason = text ? oci::ErrorText(*text) : "";
-      if (!reason.empty()) return Fail(Code::kInternal, what, ": runtime ", runtime->name(), ": ", reason);
-    }
-  }
-  return ExecResult{.exit_code = collected->exit.code, .output = std::move(collected->output), .errors = std::move(collected->errors)};
+  ASSIGN_OR_RETURN(const int code, ExecCode(collected->exit, log.fd.get(), base::Cat(what, ": runtime ", runtime->name())));
+  return ExecResult{.exit_code = code, .output = std::move(collected->output), .errors = std::move(collected->errors)};
 }
 
 }  // namespace berth::container

@@ -85,6 +85,8 @@ class Sandboxes {
 
   // For a container of this sandbox; kFailedPrecondition when it is not ready.
   base::Result<container::Pod> PodOf(const Sandbox& sandbox) const;
+  // A TCP connection to a port of the pod's loopback, IPv4 before IPv6; non-blocking. Blocks until it stands.
+  base::Result<base::UniqueFd> Connect(const std::string& id, uint16_t port, const base::Context& context);
 
   size_t dirty() const { return store_.dirty(); }
   size_t RetryDirty() { return store_.RetryDirty(); }

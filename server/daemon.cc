@@ -31,6 +31,8 @@
 #include "server/import_folder.h"
 #include "server/pull_progress.h"
 #include "server/runtime_service.h"
+#include "server/stream_callbacks.h"
+#include "server/streaming/server.h"
 
 namespace berth::server {
 
@@ -126,6 +128,7 @@ struct Daemon::Parts {
   explicit Parts(config::Config given) : config(std::move(given)) {}
 
   base::Status Make();
+  streaming::Server::Options StreamingOptions();
   base::Status Restore();
   void Watch();
   void ArmLeftovers();
@@ -155,6 +158,7 @@ struct Daemon::Parts {
   std::unique_ptr<container::Containers> containers;
   std::unique_ptr<sandbox::Sandboxes> sandboxes;
   base::Guarded<std::vector<std::string>> problems;
+  std::unique_ptr<streaming::Server> streaming;
   std::unique_ptr<Services> services;
   bool same_boot = false;
   std::string boot_id;
@@ -281,6 +285,7 @@ base::Status Daemon::Parts::Make() {
                                                                   .end_work = &executors->pod_end_work,
                                                                   .disk = &executors->disk,
                                                                   .loop = &loop});
+  ASSIGN_OR_RETURN(streaming, streaming::Server::Start(StreamingOptions()));
   constexpr int kSysResource = 24;
   services = std::make_unique<Services>(Services{.config = config,
                                                  .sandboxes = *sandboxes,
@@ -288,6 +293,7 @@ base::Status Daemon::Parts::Make() {
                                                  .images = *images,
                                                  .puller = *puller,
                                                  .network = *network,
+                                                 .streaming = *streaming,
                                                  .runtimes = runtimes,
                                                  .default_runtime = default_runtime,
                                                  .systemd_cgroup = systemd,
@@ -295,6 +301,21 @@ base::Status Daemon::Parts::Make() {
                                                  .problems = [this] { return problems.With([](const auto& all) { return all; }); }});
   if (services->clamped) spdlog::warn("oom_score_adj=clamped reason=\"the daemon lacks CAP_SYS_RESOURCE\"");
   return {};
+}
+
+streaming::Server::Options Daemon::Parts::StreamingOptions() {
+  streaming::Server::Options out{.address = config.streaming.address,
+                                 .port = static_cast<uint16_t>(config.streaming.port),
+                                 .certificate = config.streaming.tls_cert,
+                                 .key = config.streaming.tls_key,
+                                 .client_ca = config.streaming.tls_ca,
+                                 .idle = config.streaming.idle_timeout,
+                                 .creation = config.streaming.creation_timeout,
+                                 .drain = config.container.exec_drain_timeout};
+  out.callbacks = StreamCallbacks(*containers, *sandboxes, executors->streams);
+  out.work = &executors->streams;
+  out.report = [this](const std::string& problem) { Report(problem); };
+  return out;
 }
 
 base::Status Daemon::Parts::Restore() {
@@ -427,6 +448,7 @@ base::Status Daemon::Serve() {
   // Followers of pulls are ended on the loop, so it goes on while the server shuts down.
   parts.loop.restart();
   std::thread loop([&] { parts.loop.run(); });
+  parts.streaming->Stop();
   server->Shutdown(std::chrono::system_clock::now() + kShutdownTime);
   parts.imports->Stop();
   parts.containers->End();

@@ -18,6 +18,7 @@ struct Executors {
         leftovers({.name = "leftovers", .threads = 4}),
         query({.name = "query", .threads = 8}),
         exec({.name = "exec", .threads = Count(limits.exec_threads)}),
+        streams({.name = "stream", .threads = Count(limits.stream_threads), .queue = 8192}),
         pull({.name = "pull", .threads = Count(limits.pull_threads)}),
         waiters({.name = "waiter", .threads = Count(limits.stop_threads)}),
         lifecycle({.name = "lifecycle", .threads = Count(limits.lifecycle_threads)}),
@@ -34,6 +35,7 @@ struct Executors {
   base::Executor leftovers;     // undoing, behind, what could not be undone
   base::Executor query;      // calls that read but may wait
   base::Executor exec;       // ExecSync
+  base::Executor streams;    // what streaming clients wait for: starting an exec, connecting to a pod
   base::Executor pull;       // PullImage
   base::Executor waiters;    // StopContainer: waits for a grace period, does nothing
   base::Executor lifecycle;  // calls that wait for operations on containers

@@ -32,6 +32,9 @@ BERTH_HANDLER(ListContainers);       // snapshot
 BERTH_HANDLER(ContainerStatus);      // snapshot
 BERTH_HANDLER(ReopenContainerLog);
 BERTH_HANDLER(ExecSync);
+BERTH_HANDLER(Exec);                 // snapshot
+BERTH_HANDLER(Attach);               // snapshot
+BERTH_HANDLER(PortForward);          // snapshot
 
 BERTH_HANDLER(ListImages);           // snapshot
 BERTH_HANDLER(ImageStatus);          // snapshot

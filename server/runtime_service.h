@@ -34,12 +34,12 @@ class RuntimeService : public cri::RuntimeService::CallbackService {
   BERTH_CALL(ContainerStatus);
   BERTH_CALL(ReopenContainerLog);
   BERTH_CALL(ExecSync);
-
-  BERTH_CALL(UpdateContainerResources);
-  BERTH_CALL(UpdatePodSandboxResources);
   BERTH_CALL(Exec);
   BERTH_CALL(Attach);
   BERTH_CALL(PortForward);
+
+  BERTH_CALL(UpdateContainerResources);
+  BERTH_CALL(UpdatePodSandboxResources);
   BERTH_CALL(ContainerStats);
   BERTH_CALL(ListContainerStats);
   BERTH_CALL(PodSandboxStats);

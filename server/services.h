@@ -10,6 +10,7 @@
 #include "image/store.h"
 #include "network/network.h"
 #include "sandbox/sandboxes.h"
+#include "server/streaming/server.h"
 
 namespace berth::server {
 
@@ -20,6 +21,7 @@ struct Services {
   image::Store& images;
   image::Puller& puller;
   network::Network& network;
+  streaming::Server& streaming;
   const container::Runtimes& runtimes;
   std::string default_runtime;
   bool systemd_cgroup = false;

@@ -8,6 +8,14 @@ base::Path Berthd() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "berthd";
 }
 
+base::Path BerthClient() {
+  return Berthd().parent_path() / "berth";
+}
+
+base::Path SpdyPeer() {
+  return Berthd().parent_path() / "e2e_spdy_peer";
+}
+
 base::Path ImagesScript() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "e2e_images.py";
 }

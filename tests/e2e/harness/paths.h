@@ -6,6 +6,8 @@
 namespace berth::e2e {
 
 base::Path Berthd();
+base::Path BerthClient();
+base::Path SpdyPeer();  // missing where Go or its SPDY library is not installed
 base::Path ImagesScript();
 // /usr/bin/crun, /usr/sbin/runc; empty when it is not installed.
 base::Path OciRuntime(const std::string& name);

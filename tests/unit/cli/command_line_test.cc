@@ -45,7 +45,14 @@ class FakeRuntimeService : public cri::RuntimeService::Service {
     return exec_status;
   }
 
+  grpc::Status Exec(grpc::ServerContext*, const cri::ExecRequest* request, cri::ExecResponse* reply) override {
+    stream = *request;
+    reply->set_url("gopher://nowhere");
+    return grpc::Status::OK;
+  }
+
   cri::ExecSyncRequest exec;
+  cri::ExecRequest stream;
   grpc::Status exec_status;
 };
 
@@ -109,9 +116,14 @@ TEST_F(CommandLineTest, CommandThatIsMissingIsOurFailure) {
   EXPECT_NE(errors_.find("the command is missing"), std::string::npos) << errors_;
 }
 
-TEST_F(CommandLineTest, InteractiveExecIsRefusedInWords) {
-  EXPECT_EQ(Run({"exec", "-it", "web", "sh"}), 125);
-  EXPECT_NE(errors_.find("yet"), std::string::npos) << errors_;
+TEST_F(CommandLineTest, InteractiveExecAsksForTheStreamsItNeeds) {
+  EXPECT_EQ(Run({"exec", "-it", "web", "sh"}), 125);  // the URL leads nowhere
+  EXPECT_EQ(service_.stream.container_id(), "cc11");
+  EXPECT_TRUE(service_.stream.tty() && service_.stream.stdin() && service_.stream.stdout());
+  EXPECT_FALSE(service_.stream.stderr());
+  EXPECT_EQ(Run({"exec", "-i", "web", "sh"}), 125);
+  EXPECT_TRUE(service_.stream.stdin() && service_.stream.stdout() && service_.stream.stderr());
+  EXPECT_FALSE(service_.stream.tty());
 }
 
 TEST_F(CommandLineTest, ErrorOfTheDaemonIsShown) {

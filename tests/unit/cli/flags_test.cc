@@ -1,6 +1,9 @@
 #include "cli/flags.h"
 
 #include <gtest/gtest.h>
+
+#include <tuple>
+#include <vector>
 #include <stdlib.h>
 
 namespace berth::cli {
@@ -63,6 +66,16 @@ TEST(ParseEnvironment, NameAloneTakesOurOwnValue) {
 
 TEST(ParseEnvironment, NeedsAName) {
   EXPECT_FALSE(ParseEnvironment("=value"));
+}
+
+TEST(PortPairs, AreReadAsPeopleWriteThem) {
+  for (const auto& [text, local, remote] : std::vector<std::tuple<std::string, int, int>>{{"8080:80", 8080, 80}, {"80", 80, 80}, {":80", 0, 80}, {"0:80", 0, 80}}) {
+    const auto pair = ParsePortPair(text);
+    ASSERT_TRUE(pair) << text;
+    EXPECT_EQ(pair->local, local) << text;
+    EXPECT_EQ(pair->remote, remote) << text;
+  }
+  for (const char* text : {"", ":", "80:", "80:0", "70000:80", "80:70000", "a:80", "1:2:3"}) EXPECT_FALSE(ParsePortPair(text)) << text;
 }
 
 }  // namespace

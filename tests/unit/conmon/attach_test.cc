@@ -170,6 +170,28 @@ TEST_F(AttachTest, ContainerWithoutStdinReadsNothing) {
   EXPECT_THAT(Records(ReadLog()), ElementsAre("stdout F end"));
 }
 
+TEST_F(AttachTest, InputThatNobodyReadsIsRefused) {
+  MakeFifo("go");
+  LaunchOptions options = Options("exec < /dev/null; echo closed; read x < $D/go");
+  options.stdin_open = true;
+  auto launched = LaunchMonitor(options, Bound());
+  ASSERT_TRUE(launched) << launched.error().Text();
+  const base::UniqueFd client = Attach(kAttachStdin | kAttachStdout);
+  // Whether the shell has closed its end already or does it later: in the end every send fails.
+  const std::string packet(1 + kAttachDataLimit, '\0');
+  ssize_t sent = 0;
+  while (sent >= 0) {
+    ASSERT_TRUE(Bound().Wait(client.get(), POLLOUT, "attach"));
+    sent = send(client.get(), packet.data(), packet.size(), MSG_NOSIGNAL);
+  }
+  EXPECT_EQ(errno, EPIPE);
+  const base::UniqueFd late = Attach(kAttachStdin | kAttachStdout);
+  EXPECT_EQ(send(late.get(), packet.data(), 2, MSG_NOSIGNAL), -1);
+  EXPECT_EQ(errno, EPIPE);
+  Release("go");
+  EXPECT_TRUE(Finish(*launched));
+}
+
 TEST_F(AttachTest, RefusesMoreClientsThanItHasSlotsFor) {
   MakeFifo("go");
   auto launched = LaunchMonitor(Options("read x < $D/go"), Bound());

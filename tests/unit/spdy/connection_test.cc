@@ -200,8 +200,7 @@ TEST_F(SpdyConnection, BadStreamsAreResetAndTheRestGoesOn) {
   EXPECT_EQ(Receive(16), protocol_error);
   Write(SynStream(2, 0, deflater.Deflate({})));  // a server's number
   EXPECT_EQ(Receive(16), RstStream(2, ResetStatus::kProtocolError));
-  Write(SynStream(3, 0, deflater.Deflate({})) + SynStream(5, 0, deflater.Deflate({})) +
-        SynStream(7, 0, deflater.Deflate({})));
+  for (const uint32_t stream : {3u, 5u, 7u}) Write(SynStream(stream, 0, deflater.Deflate({})));
   ASSERT_TRUE(RunUntil([&] { return server_user_->opened.size() == 2; }));
   EXPECT_THAT(server_user_->opened, ElementsAre(3u, 5u));
 }

@@ -1,0 +1,147 @@
+#include "server/streaming/fd_pump.h"
+
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include <boost/asio/write.hpp>
+
+namespace berth::streaming {
+namespace {
+
+using boost::system::error_code;
+
+constexpr size_t kJoin = 64 << 10;  // small pieces are put together up to this
+
+}  // namespace
+
+FdSource::FdSource(boost::asio::io_context& loop, base::UniqueFd fd, Handlers handlers)
+    : fd_(loop, fd.Release()),
+      handlers_(std::move(handlers)),
+      buffer_(std::make_unique<std::array<char, 64 << 10>>()),
+      timer_(loop) {}
+
+void FdSource::Continue() {
+  if (busy_ || ended_ || !handlers_.has_room()) return;
+  if (left_ && *left_ == 0) return Ended();
+  const size_t size = std::min(buffer_->size(), left_.value_or(buffer_->size()));
+  busy_ = true;
+  fd_.async_read_some(boost::asio::buffer(buffer_->data(), size),
+                      [self = shared_from_this(), this](const error_code& error, size_t got) {
+                        busy_ = false;
+                        if (ended_) return;
+                        // Cancelled because nothing had come by the end of the drain. A terminal whose last user is
+                        // gone says EIO.
+                        if (error) return Ended();
+                        if (left_) *left_ -= got;
+                        handlers_.on_data(std::string(buffer_->data(), got));
+                        Continue();
+                      });
+}
+
+void FdSource::EndWhenEmpty(std::chrono::nanoseconds drain) {
+  if (ended_) return;
+  timer_.expires_after(drain);
+  timer_.async_wait([self = shared_from_this(), this](const error_code& error) {
+    if (!error && !ended_) Bound();
+  });
+}
+
+void FdSource::Bound() {
+  int size = 0;
+  if (ioctl(fd_.native_handle(), FIONREAD, &size) != 0 || size < 0) size = 0;
+  left_ = static_cast<size_t>(size);
+  if (*left_ > 0) return Continue();
+  if (busy_) {
+    error_code ignored;
+    fd_.cancel(ignored);
+  } else {
+    Ended();
+  }
+}
+
+void FdSource::Ended() {
+  if (ended_) return;
+  ended_ = true;
+  timer_.cancel();
+  error_code ignored;
+  fd_.close(ignored);
+  // Its holder may drop us, and it, in this call.
+  const Handlers handlers = std::move(handlers_);
+  handlers.on_end();
+}
+
+void FdSource::Close() {
+  if (ended_) return;
+  ended_ = true;
+  timer_.cancel();
+  error_code ignored;
+  fd_.close(ignored);
+  handlers_ = {};
+}
+
+FdSink::FdSink(boost::asio::io_context& loop, base::UniqueFd fd, AtEnd at_end, std::function<void()> on_written)
+    : fd_(loop, fd.Release()), at_end_(at_end), on_written_(std::move(on_written)) {}
+
+void FdSink::Write(std::string_view data) {
+  if (over_ || ending_ || data.empty()) return;
+  queued_ += data.size();
+  // The first is being written.
+  if (queue_.size() > 1 && queue_.back().size() + data.size() <= kJoin)
+    queue_.back() += data;
+  else
+    queue_.emplace_back(data);
+  Pump();
+}
+
+void FdSink::End() {
+  if (over_ || ending_) return;
+  ending_ = true;
+  if (queue_.empty()) Finish();
+}
+
+void FdSink::Pump() {
+  if (busy_ || over_ || queue_.empty()) return;
+  busy_ = true;
+  fd_.async_write_some(boost::asio::buffer(queue_.front()),
+                       [self = shared_from_this(), this](const error_code& error, size_t size) {
+                         busy_ = false;
+                         if (over_) return;
+                         if (error) return Broken();
+                         queued_ -= size;
+                         if (size == queue_.front().size())
+                           queue_.pop_front();
+                         else
+                           queue_.front().erase(0, size);
+                         const auto on_written = on_written_;
+                         if (queue_.empty() && ending_) Finish();
+                         if (on_written) on_written();
+                         Pump();
+                       });
+}
+
+void FdSink::Broken() {
+  const auto on_written = on_written_;
+  Close();
+  if (on_written) on_written();
+}
+
+void FdSink::Finish() {
+  over_ = true;
+  on_written_ = nullptr;
+  error_code ignored;
+  if (at_end_ == AtEnd::kShutdown) shutdown(fd_.native_handle(), SHUT_WR);
+  fd_.close(ignored);
+}
+
+void FdSink::Close() {
+  over_ = true;
+  queue_.clear();
+  queued_ = 0;
+  on_written_ = nullptr;
+  error_code ignored;
+  fd_.close(ignored);
+}
+
+}  // namespace berth::streaming

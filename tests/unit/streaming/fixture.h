@@ -1,0 +1,193 @@
+// A streaming server with a small world behind it: processes of this machine, one end of a socket pair as a container's
+// monitor, ports of the loopback. And a client that speaks SPDY.
+#pragma once
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+
+#include "base/child.h"
+#include "base/guarded.h"
+#include "base/strings.h"
+#include "server/streaming/server.h"
+#include "spdy/connection.h"
+
+namespace berth::streaming {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+inline void MakeNonBlocking(int fd) {
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+class LocalProcess : public Process {
+ public:
+  ~LocalProcess() override {
+    if (!reaped_) (void)child_.Release();
+  }
+  static base::Result<std::unique_ptr<Process>> Start(const ExecOrder& order) {
+    auto out = std::make_unique<LocalProcess>();
+    ASSIGN_OR_RETURN(base::Pipe in, base::MakePipe());
+    ASSIGN_OR_RETURN(base::Pipe output, base::MakePipe());
+    ASSIGN_OR_RETURN(base::Pipe errors, base::MakePipe());
+    base::SpawnOptions spawn{
+        .program = order.command.at(0), .arguments = order.command, .environment = {"PATH=/usr/bin:/bin"}};
+    if (order.streams.input) spawn.fds.emplace_back(in.read.get(), 0);
+    if (order.streams.output) spawn.fds.emplace_back(output.write.get(), 1);
+    if (order.streams.errors) spawn.fds.emplace_back(errors.write.get(), 2);
+    ASSIGN_OR_RETURN(out->child_, base::Spawn(spawn));
+    for (const int fd : {in.write.get(), output.read.get(), errors.read.get()}) MakeNonBlocking(fd);
+    if (order.streams.input) out->input = std::move(in.write);
+    if (order.streams.output) out->output = std::move(output.read);
+    if (order.streams.errors) out->errors = std::move(errors.read);
+    return out;
+  }
+  int exited() const override { return child_.pidfd(); }
+  base::Result<int> ExitCode() override {
+    ASSIGN_OR_RETURN(const base::ExitStatus exit, child_.Wait(base::Context(), "process"));
+    reaped_ = true;
+    return exit.code;
+  }
+
+ private:
+  base::Child child_;
+  bool reaped_ = false;
+};
+
+// One HTTP exchange by hand: connects, sends, reads a response's head.
+struct Upgrade {
+  std::string head;  // "HTTP/1.1 101 ...", headers, empty line
+  std::string rest;  // what came behind it
+  std::optional<tcp::socket> socket;
+  int status() const { return head.size() > 12 ? std::stoi(head.substr(9, 3)) : 0; }
+};
+
+// Speaks SPDY to the server; its loop is run by RunUntil.
+class SpdyClient : public spdy::ConnectionUser, public std::enable_shared_from_this<SpdyClient> {
+ public:
+  explicit SpdyClient(tcp::socket socket) {
+    connection =
+        std::make_shared<spdy::Connection>(std::make_unique<spdy::SocketTransport>(spdy::Socket(std::move(socket))),
+                                           spdy::Connection::Options{.role = spdy::Connection::Role::kClient});
+  }
+  void OnStream(uint32_t, const spdy::Headers&, bool) override {}
+  void OnReply(uint32_t stream) override { replied.push_back(stream); }
+  void OnData(uint32_t stream, std::string_view data) override {
+    received += data.size();
+    if (keeps) text[stream] += data;
+  }
+  void OnFin(uint32_t stream) override { order.push_back(base::Cat("fin ", stream)); }
+  void OnReset(uint32_t stream) override { order.push_back(base::Cat("reset ", stream)); }
+  void OnClosed(const base::Status&) override { closed = true; }
+  bool Ended(uint32_t stream) const {
+    for (const std::string& entry : order) {
+      if (entry == base::Cat("fin ", stream) || entry == base::Cat("reset ", stream)) return true;
+    }
+    return false;
+  }
+
+  std::shared_ptr<spdy::Connection> connection;
+  std::vector<uint32_t> replied;
+  std::map<uint32_t, std::string> text;
+  std::vector<std::string> order;  // how streams ended
+  size_t received = 0;
+  bool keeps = true;
+  bool closed = false;
+};
+
+class StreamingTest : public testing::Test {
+ protected:
+  void SetUp() override { StartServer(); }
+  void TearDown() override {
+    work_.reset();
+    if (server_) server_->Stop();
+  }
+
+  void StartServer() {
+    options_.work = work_.get();
+    options_.callbacks.exec = [](const ExecOrder& order, const base::Context&) { return LocalProcess::Start(order); };
+    options_.callbacks.attach = [this](const AttachOrder& order, const base::Context&) { return attach_(order); };
+    options_.callbacks.connect = [this](const std::string& pod, uint16_t port, const base::Context&) {
+      return connect_(pod, port);
+    };
+    auto server = Server::Start(options_);
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = *std::move(server);
+  }
+
+  std::string Url(Order order) {
+    auto url = server_->UrlFor(std::move(order));
+    EXPECT_TRUE(url) << url.error().message;
+    return url ? *url : "";
+  }
+  static ExecOrder Sh(const std::string& script, Streams streams = {.output = true, .errors = true}) {
+    return {.container = "c", .command = {"/bin/sh", "-c", script}, .streams = streams};
+  }
+
+  static uint16_t PortOf(const std::string& url) {
+    return static_cast<uint16_t>(std::stoi(url.substr(url.find(':', 6) + 1)));
+  }
+  static std::string PathOf(const std::string& url) { return url.substr(url.find('/', 8)); }
+
+  Upgrade Send(const std::string& url, const std::string& method, const std::string& headers) {
+    Upgrade out;
+    out.socket.emplace(loop_);
+    out.socket->connect({asio::ip::make_address("127.0.0.1"), PortOf(url)});
+    asio::write(*out.socket,
+                asio::buffer(base::Cat(method, " ", PathOf(url), " HTTP/1.1\r\nHost: x\r\n", headers, "\r\n")));
+    std::string text;
+    boost::system::error_code error;
+    const size_t size = asio::read_until(*out.socket, asio::dynamic_buffer(text), "\r\n\r\n", error);
+    out.head = text.substr(0, size);
+    out.rest = text.substr(size);
+    return out;
+  }
+  static std::string SpdyHeaders(const std::string& protocols = "v4.channel.k8s.io") {
+    return "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\nX-Stream-Protocol-Version: " + protocols +
+           "\r\n";
+  }
+  std::shared_ptr<SpdyClient> Open(const std::string& url, const std::string& protocols = "v4.channel.k8s.io") {
+    Upgrade upgrade = Send(url, "POST", SpdyHeaders(protocols));
+    EXPECT_EQ(upgrade.status(), 101) << upgrade.head;
+    EXPECT_EQ(upgrade.rest, "");
+    auto client = std::make_shared<SpdyClient>(*std::move(upgrade.socket));
+    client->connection->Start(client);
+    return client;
+  }
+  bool RunUntil(const std::function<bool()>& done) {
+    const auto limit = base::Monotonic::now() + std::chrono::seconds(30);
+    while (!done()) {
+      loop_.restart();
+      if (loop_.run_one_until(std::min(limit, base::Monotonic::now() + std::chrono::milliseconds(1))) == 0 &&
+          base::Monotonic::now() >= limit) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  asio::io_context loop_;
+  std::unique_ptr<base::Executor> work_ =
+      std::make_unique<base::Executor>(base::Executor::Options{.name = "work", .threads = 8});
+  Server::Options options_;
+  std::function<base::Result<Attachment>(const AttachOrder&)> attach_;
+  std::function<base::Result<base::UniqueFd>(const std::string&, uint16_t)> connect_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace berth::streaming

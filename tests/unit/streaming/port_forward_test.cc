@@ -1,0 +1,209 @@
+// Port-forward over SPDY, to listeners of this test.
+#include "tests/unit/streaming/fixture.h"
+
+namespace berth::streaming {
+namespace {
+
+using testing::HasSubstr;
+
+class PortForward : public StreamingTest {
+ protected:
+  void SetUp() override {
+    connect_ = [this](const std::string& pod, uint16_t port) -> base::Result<base::UniqueFd> {
+      EXPECT_EQ(pod, "pod");
+      if (port != 80) return base::Fail(base::Code::kInternal, "connect to 127.0.0.1:", port, ": Connection refused");
+      int ends[2];
+      if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
+        return base::FailErrno(errno, "socketpair");
+      accepted_.With([&](auto& all) { all.emplace_back(ends[0]); });
+      return base::UniqueFd(ends[1]);
+    };
+    StartServer();
+    client_ = Open(Url(ForwardOrder{.pod = "pod"}), "portforward.k8s.io");
+  }
+  struct Pair {
+    uint32_t error = 0;
+    uint32_t data = 0;
+  };
+  Pair OpenPair(const std::string& id, const std::string& port = "80") {
+    Pair pair;
+    pair.error = client_->connection->Open({{"streamtype", "error"}, {"port", port}, {"requestid", id}});
+    client_->connection->Fin(pair.error);
+    pair.data = client_->connection->Open({{"streamtype", "data"}, {"port", port}, {"requestid", id}});
+    return pair;
+  }
+  // The next connection that came to the pod.
+  base::UniqueFd Accept() {
+    base::UniqueFd out;
+    EXPECT_TRUE(RunUntil([&] {
+      return accepted_.With([&](auto& all) {
+        if (all.empty()) return false;
+        out = std::move(all.front());
+        all.erase(all.begin());
+        return true;
+      });
+    }));
+    return out;
+  }
+  std::string ReadFrom(int fd, size_t size) {
+    std::string out;
+    EXPECT_TRUE(RunUntil([&] {
+      char piece[65536];
+      const ssize_t got = read(fd, piece, sizeof piece);
+      if (got > 0) out.append(piece, static_cast<size_t>(got));
+      return got == 0 || out.size() >= size;
+    }));
+    return out;
+  }
+  bool AtEnd(int fd) {
+    char byte = 0;
+    return RunUntil([&] { return read(fd, &byte, 1) == 0; });
+  }
+
+  base::Guarded<std::vector<base::UniqueFd>> accepted_;
+  std::shared_ptr<SpdyClient> client_;
+};
+
+TEST_F(PortForward, CarriesBytesBothWays) {
+  const Pair pair = OpenPair("0");
+  client_->connection->Send(pair.data, "question");
+  const base::UniqueFd pod = Accept();
+  EXPECT_EQ(ReadFrom(pod.get(), 8), "question");
+  ASSERT_EQ(write(pod.get(), "answer", 6), 6);
+  ASSERT_TRUE(RunUntil([&] { return client_->text[pair.data] == "answer"; }));
+}
+
+TEST_F(PortForward, EachDirectionEndsForItself) {
+  const Pair pair = OpenPair("0");
+  client_->connection->Send(pair.data, "all I have to say");
+  client_->connection->Fin(pair.data);
+  base::UniqueFd pod = Accept();
+  EXPECT_EQ(ReadFrom(pod.get(), 17), "all I have to say");
+  EXPECT_TRUE(AtEnd(pod.get()));
+  ASSERT_EQ(write(pod.get(), "late answer", 11), 11);
+  pod.Reset();
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(pair.data) && client_->Ended(pair.error); }));
+  EXPECT_EQ(client_->text[pair.data], "late answer");
+  EXPECT_EQ(client_->text[pair.error], "");
+  EXPECT_FALSE(client_->closed);
+}
+
+TEST_F(PortForward, PodThatEndsFirstMayStillBeWrittenTo) {
+  const Pair pair = OpenPair("0");
+  const base::UniqueFd pod = Accept();
+  shutdown(pod.get(), SHUT_WR);
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(pair.data); }));
+  EXPECT_FALSE(client_->Ended(pair.error));
+  client_->connection->Send(pair.data, std::string(3 << 20, 'x'));
+  client_->connection->Fin(pair.data);
+  EXPECT_EQ(ReadFrom(pod.get(), 3 << 20).size(), size_t{3} << 20);
+  EXPECT_TRUE(AtEnd(pod.get()));
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(pair.error); }));
+}
+
+TEST_F(PortForward, ResetOfTheDataStreamEndsTheConnectionAndTheErrorStream) {
+  const Pair pair = OpenPair("0");
+  const base::UniqueFd pod = Accept();
+  client_->connection->Reset(pair.data);
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(pair.error); }));
+  EXPECT_TRUE(AtEnd(pod.get()));
+}
+
+TEST_F(PortForward, FailureIsToldAndTheNextPairWorks) {
+  const Pair bad = OpenPair("0", "81");
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(bad.error) && client_->Ended(bad.data); }));
+  EXPECT_EQ(client_->text[bad.error],
+            "error forwarding port 81 to pod pod, uid : connect to 127.0.0.1:81: Connection refused");
+  const Pair good = OpenPair("1");
+  client_->connection->Send(good.data, "x");
+  const base::UniqueFd pod = Accept();
+  EXPECT_EQ(ReadFrom(pod.get(), 1), "x");
+}
+
+TEST_F(PortForward, StreamsWithoutASensiblePortAreReset) {
+  for (const char* port : {"0", "65536", "-1", "http", ""}) {
+    const uint32_t stream = client_->connection->Open({{"streamtype", "error"}, {"port", port}});
+    ASSERT_TRUE(RunUntil([&] { return client_->Ended(stream); })) << port;
+  }
+  const uint32_t typeless = client_->connection->Open({{"port", "80"}});
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(typeless); }));
+  EXPECT_TRUE(client_->replied.empty());
+}
+
+TEST_F(PortForward, ClientsOfOldNameNoRequest) {
+  const uint32_t error = client_->connection->Open({{"streamtype", "error"}, {"port", "80"}});
+  const uint32_t data = client_->connection->Open({{"streamtype", "data"}, {"port", "80"}});
+  EXPECT_EQ(data, error + 2);
+  client_->connection->Send(data, "x");
+  const base::UniqueFd pod = Accept();
+  EXPECT_EQ(ReadFrom(pod.get(), 1), "x");
+}
+
+TEST_F(PortForward, SecondStreamOfATypeIsTold) {
+  const Pair pair = OpenPair("0");
+  const base::UniqueFd pod = Accept();
+  const uint32_t again = client_->connection->Open({{"streamtype", "data"}, {"port", "80"}, {"requestid", "0"}});
+  client_->connection->Send(again, "x");
+  ASSERT_TRUE(RunUntil([&] { return client_->text[pair.error] == "data stream already assigned"; }));
+}
+
+TEST_F(PortForward, HalfAPairIsForgotten) {
+  server_->Stop();
+  options_.creation = std::chrono::milliseconds(200);
+  StartServer();
+  client_ = Open(Url(ForwardOrder{.pod = "pod"}), "portforward.k8s.io");
+  const uint32_t error = client_->connection->Open({{"streamtype", "error"}, {"port", "80"}, {"requestid", "0"}});
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(error); }));
+  EXPECT_THAT(client_->text[error], HasSubstr("did not open both streams in time"));
+}
+
+TEST_F(PortForward, AThousandShortConnectionsLeaveNoDescriptor) {
+  const auto count = [] { return base::ListFolder("/proc/self/fd")->size(); };
+  const size_t before = count();
+  for (int i = 0; i < 1000; ++i) {
+    const Pair pair = OpenPair(std::to_string(i));
+    client_->connection->Send(pair.data, "ping");
+    base::UniqueFd pod = Accept();
+    ASSERT_EQ(ReadFrom(pod.get(), 4), "ping");
+    ASSERT_EQ(write(pod.get(), "pong", 4), 4);
+    pod.Reset();
+    ASSERT_TRUE(RunUntil([&] { return client_->Ended(pair.data); }));
+    client_->connection->Reset(pair.data);
+    ASSERT_TRUE(RunUntil([&] { return client_->Ended(pair.error); })) << i;
+    client_->order.clear();
+  }
+  EXPECT_TRUE(RunUntil([&] { return count() <= before; }));
+  EXPECT_EQ(client_->connection->streams(), 0u);
+}
+
+TEST_F(PortForward, SlowConnectionHoldsUpNoOther) {
+  std::promise<void> go;
+  std::shared_future<void> gone = go.get_future().share();
+  const auto connect = connect_;
+  connect_ = [&, gone](const std::string& pod, uint16_t port) -> base::Result<base::UniqueFd> {
+    if (port == 79) gone.wait();
+    return connect(pod, port);
+  };
+  const Pair slow = OpenPair("slow", "79");
+  client_->connection->Send(slow.data, "kept");
+  const Pair quick = OpenPair("quick");
+  client_->connection->Send(quick.data, "x");
+  const base::UniqueFd pod = Accept();
+  EXPECT_EQ(ReadFrom(pod.get(), 1), "x");
+  go.set_value();
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(slow.error); }));
+}
+
+TEST_F(PortForward, EndOfThePodClosesTheConnection) {
+  const Pair pair = OpenPair("0");
+  const base::UniqueFd pod = Accept();
+  server_->ClosePod("another");
+  client_->connection->Send(pair.data, "x");
+  EXPECT_EQ(ReadFrom(pod.get(), 1), "x");
+  server_->ClosePod("pod");
+  ASSERT_TRUE(RunUntil([&] { return client_->closed; }));
+  EXPECT_TRUE(AtEnd(pod.get()));
+}
+
+}  // namespace
+}  // namespace berth::streaming
