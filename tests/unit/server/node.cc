@@ -105,6 +105,7 @@ void Node::MakeServices() {
   const auto report = [](const std::string& problem) { ADD_FAILURE() << problem; };
   ASSERT_OK(containers_->Recover(report));
   ASSERT_OK(sandboxes_->Recover(report));
+  streaming_ = streaming::Server::Start({.callbacks = {}, .work = &executors_->exec}).value();
   services_ =
       std::make_unique<Services>(Services{.config = config_,
                                           .sandboxes = *sandboxes_,
@@ -112,6 +113,7 @@ void Node::MakeServices() {
                                           .images = *images_,
                                           .puller = *puller_,
                                           .network = *network_,
+                                          .streaming = *streaming_,
                                           .runtimes = runtimes_,
                                           .default_runtime = "fake",
                                           .systemd_cgroup = true,

@@ -114,8 +114,9 @@ class StreamingTest : public testing::Test {
  protected:
   void SetUp() override { StartServer(); }
   void TearDown() override {
-    work_.reset();
+    // As the daemon does: what serves hands on no more work, then the workers end.
     if (server_) server_->Stop();
+    work_.reset();
   }
 
   void StartServer() {
