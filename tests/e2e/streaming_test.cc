@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <regex>
 #include <thread>
 
 #include "base/strings.h"
 #include "tests/e2e/harness/fixture.h"
+#include "tests/e2e/harness/listener.h"
 #include "tests/e2e/harness/paths.h"
 
 namespace berth::e2e {
@@ -134,6 +136,17 @@ class StreamingNode : public OnRuntime {
   Made Sleeper() { return RunContainer(Sh("trap 'exit 0' TERM; while :; do sleep 0.1; done")); }
   std::string Running(const Made& made, const std::string& text) {
     return cri().Exec(made.container, Sh("ps -o args | grep -- '" + text + "' | grep -v grep || :"))->stdout();
+  }
+  std::string PidOf(const Made& made) {
+    v1::ContainerStatusRequest request;
+    request.set_container_id(made.container);
+    request.set_verbose(true);
+    const auto reply = cri().Call(&v1::RuntimeService::Stub::ContainerStatus, request);
+    EXPECT_CALL_OK(reply);
+    const std::string info = reply->info().at("info");
+    std::smatch pid;
+    EXPECT_TRUE(std::regex_search(info, pid, std::regex(R"("pid": *(\d+))"))) << info;
+    return pid[1];
   }
   // Processes of the pod that nobody has reaped.
   std::string Zombies(const Made& made) {
@@ -391,16 +404,24 @@ TEST_P(StreamingAttach, StalledClientIsDroppedAndTheLogIsWhole) {
 
 class StreamingForward : public StreamingNode {
  protected:
-  Made Echo(const std::string& listen = "nc -ll -p 7007 -e cat") {
-    Made made = RunContainer(Sh(listen));
-    // 1B5F is 7007; 0A is a listener.
-    EXPECT_TRUE(Eventually([&] {
-      return cri()
-                 .Exec(made.container, Sh("cat /proc/net/tcp /proc/net/tcp6 | grep -c ':1B5F .* 0A ' || :"))
-                 ->stdout() != "0\n";
-    }));
+  // A container and, at port 7007 of its pod, a server.
+  Made Echo() {
+    Made made = Sleeper();
+    Serve(made, {});
     return made;
   }
+  void Serve(const Made& made, Listener::Options options) {
+    options.net_namespace = base::Cat("/proc/", PidOf(made), "/ns/net");
+    options.port = 7007;
+    auto started = Listener::Start(std::move(options));
+    ASSERT_TRUE(started) << started.error().Text();
+    listener_ = *std::move(started);
+  }
+  void TearDown() override {
+    listener_.reset();
+    StreamingNode::TearDown();
+  }
+  std::unique_ptr<Listener> listener_;
 };
 INSTANTIATE_TEST_SUITE_P(Runtimes, StreamingForward, testing::Values(InstalledRuntimes().front()), RuntimeName);
 
@@ -429,30 +450,14 @@ TEST_P(StreamingForward, ClosedPortIsToldAndNoMoreIsBroken) {
 }
 
 TEST_P(StreamingForward, HostNetworkPodIsReachedOnTheHost) {
-  const base::UniqueFd listener(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int only = 1;
-  setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
-  sockaddr_in6 address{};
-  address.sin6_family = AF_INET6;
-  address.sin6_addr = in6addr_loopback;
-  socklen_t size = sizeof address;
-  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) GTEST_SKIP() << "no IPv6 here";
-  ASSERT_EQ(listen(listener.get(), 16), 0);
-  ASSERT_EQ(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  std::thread echo([&] {
-    const base::UniqueFd peer(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    char piece[4096];
-    for (ssize_t got = 0; (got = read(peer.get(), piece, sizeof piece)) > 0;)
-      EXPECT_EQ(write(peer.get(), piece, static_cast<size_t>(got)), got);
-  });
+  const auto listener = Listener::Start({.v6 = true});
+  if (!listener) GTEST_SKIP() << "no IPv6 here: " << listener.error().Text();
   v1::PodSandboxConfig config = Pod();
   config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(v1::NODE);
   const std::string pod = RunPod(config);
   // IPv4 refuses, so this is IPv6 as well.
-  const Ended ended = Peer({"forward", ForwardUrl(pod), std::to_string(ntohs(address.sin6_port))});
+  const Ended ended = Peer({"forward", ForwardUrl(pod), std::to_string((*listener)->port())});
   EXPECT_EQ(ended.output, "1 connections, 0 failed\n") << ended.errors;
-  shutdown(listener.get(), SHUT_RDWR);
-  echo.join();
 }
 
 TEST_P(StreamingForward, StoppedPodIsRefusedAndConnectionsEnd) {
