@@ -12,6 +12,7 @@
 #include "container/live.h"
 #include "container/process.h"
 #include "container/stop_signal.h"
+#include "container/user_namespace.h"
 #include "cri-proto/api.pb.h"
 #include "image/rootfs.h"
 #include "kernel/mount.h"
@@ -35,6 +36,7 @@ struct Containers::Creation {
   base::Path target_namespace{};
   base::Child monitor{};
   ImageVolumes volumes{};
+  std::vector<base::Path> bound{};  // BindSources
 };
 
 namespace {
@@ -145,9 +147,11 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   stage.Enter("writable layer");
   RETURN_IF_ERROR(PrepareRoot(creation, context));
   stage.Enter("image volumes");
-  ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, container.id, Bundle(container.id) / "volumes", *creation.live->ledger));
+  ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, creation.pod, container.id, Bundle(container.id) / "volumes", *creation.live->ledger));
   container.volume_images = creation.volumes.image_ids;
   KeepVolumeLayers(creation);
+  stage.Enter("sources of mounts");
+  ASSIGN_OR_RETURN(creation.bound, BindSources(config, creation.pod, Bundle(container.id) / "bound", *creation.live->ledger, *parts_.paths, context));
   stage.Enter("config.json");
   RETURN_IF_ERROR(WriteBundle(creation, context));
 
@@ -202,10 +206,11 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   state::Ledger& ledger = *creation.live->ledger;
   RETURN_IF_ERROR(ledger.Intend({.kind = "folder", .target = bundle.native()}));
   RETURN_IF_ERROR(base::MakeDirs(rootfs, 0711));
+  if (creation.pod.user_namespace) RETURN_IF_ERROR(LetThrough(RunFolder(id)));
   RETURN_IF_ERROR(base::MakeDirs(state_folder / "upper", 0755));
   RETURN_IF_ERROR(base::MakeDirs(state_folder / "work", 0700));
 
-  ASSIGN_OR_RETURN(const auto lower, image::LowerDirs(*parts_.images, *creation.image));
+  ASSIGN_OR_RETURN(const auto lower, image::LowerDirs(*parts_.images, *creation.image, ImagesSeenBy(creation.pod)));
   RETURN_IF_ERROR(image::PrepareUpper(state_folder / "upper", lower.front()));
   RETURN_IF_ERROR(ledger.Intend({.kind = "mount", .target = rootfs.native()}));
   RETURN_IF_ERROR(kernel::MountOverlay({.lower = lower,
@@ -221,10 +226,10 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   creation.container.groups = creation.user.groups;
   // The image's volumes become plain folders of the writable layer; the working directory is made when it is missing.
   for (const std::string& volume : creation.image->config.volumes) {
-    RETURN_IF_ERROR(base::MakeDirsInRoot(root.get(), volume, 0755), "image volume ", volume);
+    RETURN_IF_ERROR(MakeOwnedFolders(root.get(), volume, creation.pod), "image volume ", volume);
   }
   ASSIGN_OR_RETURN(const std::string cwd, WorkingDirectory(creation.config, creation.image->config));
-  RETURN_IF_ERROR(base::MakeDirsInRoot(root.get(), cwd, 0755), "working_dir");
+  RETURN_IF_ERROR(MakeOwnedFolders(root.get(), cwd, creation.pod), "working_dir");
   return context.Check("CreateContainer");
 }
 
@@ -248,6 +253,7 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
   options.oci_version = features.oci_version;
   options.mounts.recursive_read_only = features.recursive_read_only;
   options.mounts.image_volumes = creation.volumes.sources;
+  options.mounts.bound = creation.bound;
   ASSIGN_OR_RETURN(creation.spec, BuildSpec({.config = creation.config,
                                              .pod = creation.pod,
                                              .image = creation.image->config,

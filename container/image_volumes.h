@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "container/pod.h"
 #include "cri-proto/cri.h"
 #include "image/store.h"
 #include "state/ledger.h"
@@ -21,8 +22,8 @@ struct ImageVolumes {
 // Mounts each image below `folder`, its intent written into the ledger first. The images are found in the store and kept for
 // `user` as far as nobody else keeps them: the caller refers to chain_ids before it calls ReleaseVolumeImages. Errors begin with
 // "ImageVolumeMountFailed: ", which the kubelet knows.
-base::Result<ImageVolumes> MountImageVolumes(const cri::ContainerConfig& config, image::Store& images, const std::string& user,
-                                             const base::Path& folder, state::Ledger& ledger);
+base::Result<ImageVolumes> MountImageVolumes(const cri::ContainerConfig& config, image::Store& images, const Pod& pod,
+                                             const std::string& user, const base::Path& folder, state::Ledger& ledger);
 void ReleaseVolumeImages(const cri::ContainerConfig& config, image::Store& images, const std::string& user);
 
 }  // namespace berth::container

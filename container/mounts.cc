@@ -16,14 +16,27 @@ oci::Mount Bind(const std::string& destination, const base::Path& source, std::v
   return {.destination = destination, .type = "bind", .source = source.native(), .options = std::move(options)};
 }
 
-std::vector<oci::Mount> KernelMounts(const cri::ContainerConfig& config) {
+// The group of terminals is 5 nearly everywhere; a map of fewer ids has none such.
+std::vector<std::string> TerminalOptions(const Pod& pod) {
+  std::vector<std::string> out = {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"};
+  if (!pod.user_namespace || pod.user_namespace->map.gids.size > 5) out.emplace_back("gid=5");
+  return out;
+}
+
+// sysfs shows a network namespace, and only who owns that may mount it.
+oci::Mount SysMount(const Pod& pod, const std::string& access, bool recursive_read_only) {
+  if (!pod.user_namespace || !pod.net_namespace.empty()) return {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}, {}, {}};
+  return Bind("/sys", "/sys", {"rbind", "rprivate", "nosuid", "noexec", "nodev", recursive_read_only ? "rro" : "ro"});
+}
+
+std::vector<oci::Mount> KernelMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options) {
   const std::string sys = config.linux().security_context().privileged() ? "rw" : "ro";
   return {
       {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}, {}, {}},
       {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}, {}, {}},
-      {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}, {}, {}},
+      {"/dev/pts", "devpts", "devpts", TerminalOptions(pod), {}, {}},
       {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
-      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", sys}, {}, {}},
+      SysMount(pod, sys, options.recursive_read_only),
       {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", sys}, {}, {}},
   };
 }
@@ -90,9 +103,6 @@ base::Status CheckRequest(const cri::Mount& mount, const MountOptions& options) 
   if (!mount.image_sub_path().empty()) return Fail(Code::kInvalidArgument, "image_sub_path needs an image");
   if (mount.host_path().empty()) return Fail(Code::kInvalidArgument, "host_path is missing");
   if (mount.host_path().front() != '/') return Fail(Code::kInvalidArgument, "host_path is not absolute");
-  if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
-    return Fail(Code::kUnimplemented, "uidMappings and gidMappings are not supported by this version");
-  }
   if (mount.recursive_read_only()) {
     if (!mount.readonly()) return Fail(Code::kInvalidArgument, "recursive_read_only needs readonly");
     if (mount.propagation() != cri::PROPAGATION_PRIVATE) {
@@ -122,11 +132,11 @@ base::Result<oci::Mount> MapImage(const cri::Mount& mount, const base::Path& sou
   return out;
 }
 
-base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& options, kernel::ForeignPaths& paths,
-                                const base::Context& context, MountPlan& plan) {
+base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& options, const base::Path& bound,
+                                kernel::ForeignPaths& paths, const base::Context& context, MountPlan& plan) {
   RETURN_IF_ERROR(CheckRequest(mount, options));
   ASSIGN_OR_RETURN(const kernel::ForeignPath source, paths.EnsureFolder(mount.host_path(), 0755, context));
-  oci::Mount out = Bind(Clean(mount.container_path()), source.resolved, {"rbind"});
+  oci::Mount out = Bind(Clean(mount.container_path()), bound.empty() ? source.resolved : bound, {"rbind"});
   if (mount.propagation() == cri::PROPAGATION_PRIVATE) {
     const bool holds_ours = std::any_of(options.own_roots.begin(), options.own_roots.end(), [&](const base::Path& root) {
       return root == source.resolved || IsBelow(root.native(), source.resolved.native());
@@ -150,9 +160,10 @@ base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod&
   for (size_t i = 0; i < static_cast<size_t>(config.mounts_size()); ++i) {
     const cri::Mount& mount = config.mounts(static_cast<int>(i));
     const bool image = i < options.image_volumes.size() && !options.image_volumes[i].empty();
-    ASSIGN_OR_RETURN(oci::Mount mapped, image ? MapImage(mount, options.image_volumes[i]) : MapOne(mount, options, paths, context, plan),
+    const base::Path bound = i < options.bound.size() ? options.bound[i] : base::Path();
+    ASSIGN_OR_RETURN(oci::Mount one, image ? MapImage(mount, options.image_volumes[i]) : MapOne(mount, options, bound, paths, context, plan),
                      "mount ", mount.container_path());
-    requested.push_back(std::move(mapped));
+    requested.push_back(std::move(one));
   }
   const auto replaced = [&](const oci::Mount& standard) {
     return std::any_of(requested.begin(), requested.end(), [&](const oci::Mount& mount) {
@@ -161,7 +172,7 @@ base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod&
     });
   };
   std::vector<oci::Mount> binds;
-  for (oci::Mount& mount : KernelMounts(config)) {
+  for (oci::Mount& mount : KernelMounts(config, pod, options)) {
     if (!replaced(mount)) plan.mounts.push_back(std::move(mount));
   }
   for (oci::Mount& mount : PodMounts(config, pod)) {

@@ -23,6 +23,7 @@ struct MountOptions {
   // The daemon's state root and run root, free of links. A container that mounts what holds one of them gets it as a slave,
   // even if it asked for a private mount: its copies of other containers' mounts would keep those alive.
   std::vector<base::Path> own_roots;
+  std::vector<base::Path> bound;          // BindSources: by index of the request's mounts
   std::vector<base::Path> image_volumes;  // ImageVolumes::sources: by index of the request's mounts
 };
 

@@ -3,12 +3,20 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/file.h"
 #include "cri-proto/cri.h"
+#include "kernel/user_namespace.h"
 
 namespace berth::container {
+
+struct UserNamespace {
+  base::Path path;
+  kernel::UserMap map;
+  base::Path images;  // the image store's folder with the owners that it has inside
+};
 
 struct Pod {
   std::string id;
@@ -21,6 +29,7 @@ struct Pod {
   base::Path ipc_namespace;
   base::Path uts_namespace;
   base::Path pid_namespace;
+  std::optional<UserNamespace> user_namespace;  // it owns the others
   // Files on the host that every container of the pod gets.
   base::Path shm;
   base::Path resolv_conf;

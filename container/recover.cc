@@ -13,7 +13,8 @@ namespace berth::container {
 using Report = std::function<void(const std::string&)>;
 
 base::Status Containers::Recover(const Report& report) {
-  for (const base::Path& folder : {parts_.run_folder, parts_.trash_folder}) RETURN_IF_ERROR(base::MakeDirs(folder, 0700));
+  RETURN_IF_ERROR(base::MakeDirs(parts_.run_folder, 0711));
+  RETURN_IF_ERROR(base::MakeDirs(parts_.trash_folder, 0700));
   ASSIGN_OR_RETURN(const state::LoadReport loaded, store_.Load());
   for (const state::BadRecord& bad : loaded.bad) {
     report(base::Cat("container ", bad.id, ": record set aside at ", bad.path.native(), ": ", bad.error.message));

@@ -48,9 +48,10 @@ base::Status CheckNamespaces(const cri::NamespaceOption& wanted, const cri::Name
   if (wanted.pid() == cri::TARGET && wanted.target_id().empty()) {
     return Fail(Code::kInvalidArgument, "namespace_options.target_id is missing");
   }
-  if (wanted.has_userns_options() && wanted.userns_options().mode() != cri::NODE) {
-    return Fail(Code::kUnimplemented, "namespace_options.userns_options: user namespaces are not supported by this version");
-  }
+  // Absent is the host's.
+  const auto host = [](const cri::NamespaceOption& option) { return !option.has_userns_options() || option.userns_options().mode() == cri::NODE; };
+  const bool differ = host(wanted) ? !host(pod) : wanted.userns_options().SerializeAsString() != pod.userns_options().SerializeAsString();
+  if (differ) return Fail(Code::kInvalidArgument, "namespace_options.userns_options differ from the pod's");
   return {};
 }
 
@@ -73,6 +74,7 @@ std::vector<oci::Namespace> Namespaces(const SpecRequest& request) {
   const Pod& pod = request.pod;
   const auto& security = request.config.linux().security_context();
   std::vector<oci::Namespace> out = {{"mount", ""}};
+  if (pod.user_namespace) out.push_back({"user", pod.user_namespace->path.native()});
   if (!pod.net_namespace.empty()) out.push_back({"network", pod.net_namespace.native()});
   if (!pod.uts_namespace.empty()) out.push_back({"uts", pod.uts_namespace.native()});
   if (!pod.ipc_namespace.empty()) out.push_back({"ipc", pod.ipc_namespace.native()});
@@ -161,6 +163,11 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
   spec.mounts = std::move(mounts.mounts);
   spec.rootfs_propagation = std::move(mounts.rootfs_propagation);
   spec.namespaces = Namespaces(request);
+  if (request.pod.user_namespace) {
+    const auto mapping = [](kernel::IdRange range) { return std::vector<oci::IdMapping>{{.container_id = 0, .host_id = range.host, .size = range.size}}; };
+    spec.uid_mappings = mapping(request.pod.user_namespace->map.uids);
+    spec.gid_mappings = mapping(request.pod.user_namespace->map.gids);
+  }
   if (options.resources.cgroup_v2 && !security.privileged()) spec.namespaces.push_back({"cgroup", ""});
   spec.cgroups_path = request.cgroups_path;
   ASSIGN_OR_RETURN(spec.resources, MapResources(config.linux().resources(), options.resources));

@@ -12,7 +12,7 @@ using base::Path;
 using base::Result;
 using base::Status;
 
-Result<std::vector<Path>> LowerDirs(const Store& store, const Image& image) {
+Result<std::vector<Path>> LowerDirs(const Store& store, const Image& image, const Path& seen) {
   std::vector<Path> folders;
   for (auto chain_id = image.chain_ids.rbegin(); chain_id != image.chain_ids.rend(); ++chain_id) {
     ASSIGN_OR_RETURN(Path folder, store.LayerFolder(*chain_id), "image ", image.id);
@@ -20,6 +20,10 @@ Result<std::vector<Path>> LowerDirs(const Store& store, const Image& image) {
     if (IsOpaque(folders.back().native())) break;
   }
   if (folders.empty()) folders.push_back(store.empty_folder());
+  const Path own = store.empty_folder().parent_path();
+  for (Path& folder : folders) {
+    if (!seen.empty()) folder = seen / folder.lexically_relative(own);
+  }
   return folders;
 }
 

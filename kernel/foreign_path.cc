@@ -183,6 +183,13 @@ Result<ForeignPath> ForeignPaths::EnsureFolder(const Path& path, mode_t mode, co
   return state_->Ask({"mkdirs", octal, path.native()}, MountOf(mounts, path), path, context);
 }
 
+Status ForeignPaths::Bind(const Path& path, const Path& target, const Path& space, const Context& context) {
+  RETURN_IF_ERROR(CheckPath(path));
+  ASSIGN_OR_RETURN(const auto mounts, Mounts());
+  RETURN_IF_ERROR(state_->Ask({"bind", space.native(), target.native(), path.native()}, MountOf(mounts, path), path, context), "bind");
+  return {};
+}
+
 size_t ForeignPaths::StuckHelpers() { return state_->pool.Stuck(); }
 uint64_t ForeignPaths::AbandonedHelpers() { return state_->pool.Abandoned(); }
 

@@ -8,6 +8,15 @@
 //   none\n
 //   error ERRNO\n
 //
+// A path that may hang, bound elsewhere; with a SPACE (a pinned user namespace) that is not empty, with the owners seen
+// from there:
+//   berth-helper bind SPACE TARGET SOURCE
+// The answer is inspect's, of SOURCE.
+//
+// A process that holds new namespaces, a user namespace and those of FLAGS (CLONE_NEW…, decimal), until its input ends:
+//   berth-helper hold FLAGS
+// Answers "held\n" once it does, or "error ERRNO\n".
+//
 // The parent of a process that an OCI runtime starts and leaves:
 //   berth-helper adopt FOLDER PROGRAM ARGUMENT...
 // Runs the program with @ among its arguments replaced by a file in FOLDER, where it writes the pid. Ends with the
@@ -16,9 +25,12 @@
 // Static, and without anything that would make its start slow: no streams, no locale, no allocation.
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -47,8 +59,8 @@ int Inspect(const char* path) {
   char link[32];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   static char line[PATH_MAX + 128];
-  const int head = snprintf(line, 128, "ok %o %u %u %u %u ", info.st_mode, info.st_uid, info.st_gid, major(info.st_rdev),
-                            minor(info.st_rdev));
+  const int head = snprintf(line, 128, "ok %o %u %u %u %u ", info.st_mode, info.st_uid, info.st_gid,
+                            major(info.st_rdev), minor(info.st_rdev));
   const ssize_t length = readlink(link, line + head, PATH_MAX);
   if (length < 0) return AnswerError(errno);
   if (length == PATH_MAX || line[head] != '/') return AnswerError(ENAMETOOLONG);
@@ -71,7 +83,35 @@ int MakeFolders(char* path, mode_t mode) {
   }
 }
 
-int ExitCode(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+int MapOwners(int tree, const char* space) {
+  mount_attr mapped{};
+  mapped.attr_set = MOUNT_ATTR_IDMAP;
+  const int held = open(space, O_RDONLY | O_CLOEXEC);
+  mapped.userns_fd = static_cast<uint64_t>(held);
+  // What is mounted below keeps its owners, as the OCI specification has it for "rbind" and "idmap".
+  return held < 0 ? -1 : mount_setattr(tree, "", AT_EMPTY_PATH, &mapped, sizeof mapped);
+}
+
+int Bind(const char* space, const char* target, const char* source) {
+  const int tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  if (tree < 0 || (*space != '\0' && MapOwners(tree, space) != 0)) return AnswerError(errno);
+  if (move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) != 0) return AnswerError(errno);
+  return Inspect(source);
+}
+
+int Hold(int flags) {
+  // With whoever started us: nobody else would end us.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || unshare(CLONE_NEWUSER | flags) != 0) return AnswerError(errno);
+  Answer("held\n", 5);
+  char byte = 0;
+  while (read(STDIN_FILENO, &byte, 1) > 0 || errno == EINTR) {
+  }
+  return 0;
+}
+
+int ExitCode(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
 
 // 0 when there is none. The file is of use to nobody else.
 pid_t TakePid(const char* file) {
@@ -120,5 +160,7 @@ int main(int argc, char** argv) {
   if (argc == 4 && strcmp(argv[1], "mkdirs") == 0 && argv[3][0] == '/') {
     return MakeFolders(argv[3], static_cast<mode_t>(strtoul(argv[2], nullptr, 8) & 07777));
   }
+  if (argc == 5 && strcmp(argv[1], "bind") == 0 && argv[4][0] == '/') return Bind(argv[2], argv[3], argv[4]);
+  if (argc == 3 && strcmp(argv[1], "hold") == 0) return Hold(static_cast<int>(strtol(argv[2], nullptr, 10)));
   return AnswerError(EINVAL);
 }

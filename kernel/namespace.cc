@@ -60,12 +60,12 @@ Status RaiseLoopback() {
   return {};
 }
 
-Status Pin(const char* kind, const Path& path) {
+Status Pin(const std::string& source, const Path& path) {
   RETURN_IF_ERROR(base::MakeDirs(path.parent_path()));
   auto file = base::Open(path, O_RDONLY | O_CREAT | O_EXCL, 0444);
-  if (!file && file.error().err == EEXIST) return Fail(Code::kAlreadyExists, "pin namespace at ", path.native(), ": exists");
+  if (!file && file.error().err == EEXIST)
+    return Fail(Code::kAlreadyExists, "pin namespace at ", path.native(), ": exists");
   if (!file) return tl::make_unexpected(std::move(file).error());
-  const std::string source = base::Cat("/proc/thread-self/ns/", kind);
   if (mount(source.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
     const int err = errno;
     unlink(path.c_str());
@@ -76,18 +76,32 @@ Status Pin(const char* kind, const Path& path) {
 
 struct Wanted {
   int flag;
-  const char* kind;
+  std::string source;
   const std::optional<Path>& path;
 };
 
+// A thread cannot make a user namespace nor enter one: it joins what a process of its own has made there.
+Result<NamespaceHolder> EnterHeld(const NamespaceRequest& request, int flags) {
+  ASSIGN_OR_RETURN(NamespaceHolder holder, HoldNamespaces(request.helper, request.map, flags));
+  if (flags != 0 && setns(holder.child.pidfd(), flags) != 0) return FailErrno(errno, "enter the new namespaces");
+  return holder;
+}
+
 // Runs on the thread that lives for nothing else.
 Status MakeAndPin(const NamespaceRequest& request, const std::vector<std::pair<Path, std::string>>& sysctls) {
-  const Wanted all[] = {
-      {CLONE_NEWNET, "net", request.net}, {CLONE_NEWIPC, "ipc", request.ipc}, {CLONE_NEWUTS, "uts", request.uts}};
+  const std::string own = "/proc/thread-self/ns/";
+  std::vector<Wanted> all = {{CLONE_NEWNET, own + "net", request.net},
+                             {CLONE_NEWIPC, own + "ipc", request.ipc},
+                             {CLONE_NEWUTS, own + "uts", request.uts}};
   int flags = 0;
   for (const Wanted& one : all) flags |= one.path ? one.flag : 0;
-  if (flags == 0) return {};
-  if (unshare(flags) != 0) return FailErrno(errno, "make namespaces");
+  NamespaceHolder holder;
+  if (request.user) {
+    ASSIGN_OR_RETURN(holder, EnterHeld(request, flags));
+    all.push_back({0, base::Cat("/proc/", holder.child.pid(), "/ns/user"), request.user});
+  } else if (unshare(flags) != 0) {
+    return FailErrno(errno, "make namespaces");
+  }
   if (!request.hostname.empty() && sethostname(request.hostname.data(), request.hostname.size()) != 0) {
     return FailErrno(errno, "set hostname ", request.hostname);
   }
@@ -98,7 +112,7 @@ Status MakeAndPin(const NamespaceRequest& request, const std::vector<std::pair<P
   std::vector<Path> pinned;
   for (const Wanted& one : all) {
     if (!one.path) continue;
-    Status status = Pin(one.kind, *one.path);
+    Status status = Pin(one.source, *one.path);
     if (status) {
       pinned.push_back(*one.path);
       continue;
@@ -113,9 +127,12 @@ Status MakeAndPin(const NamespaceRequest& request, const std::vector<std::pair<P
 
 bool Has(const NamespaceRequest& request, SysctlNamespace space) {
   switch (space) {
-    case SysctlNamespace::kNet: return request.net.has_value();
-    case SysctlNamespace::kIpc: return request.ipc.has_value();
-    case SysctlNamespace::kUts: return request.uts.has_value();
+    case SysctlNamespace::kNet:
+      return request.net.has_value();
+    case SysctlNamespace::kIpc:
+      return request.ipc.has_value();
+    case SysctlNamespace::kUts:
+      return request.uts.has_value();
   }
   return false;
 }
@@ -142,7 +159,8 @@ Status CreateNamespaces(const NamespaceRequest& request) {
   if (!request.hostname.empty() && !request.uts) {
     return Fail(Code::kInvalidArgument, "hostname ", request.hostname, ": the pod shares this namespace with the host");
   }
-  if (request.hostname.size() > kMaxHostname) return Fail(Code::kInvalidArgument, "hostname: longer than ", kMaxHostname, " bytes");
+  if (request.hostname.size() > kMaxHostname)
+    return Fail(Code::kInvalidArgument, "hostname: longer than ", kMaxHostname, " bytes");
   ASSIGN_OR_RETURN(const auto sysctls, CheckSysctls(request));
   return OnThread([&] { return MakeAndPin(request, sysctls); });
 }

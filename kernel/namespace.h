@@ -11,6 +11,7 @@
 #include "base/context.h"
 #include "base/file.h"
 #include "base/result.h"
+#include "kernel/user_namespace.h"
 
 namespace berth::kernel {
 
@@ -19,6 +20,10 @@ struct NamespaceRequest {
   std::optional<base::Path> net;
   std::optional<base::Path> ipc;
   std::optional<base::Path> uts;
+  // With this the others belong to a new user namespace with this map. Needs `helper`, the program.
+  std::optional<base::Path> user;
+  UserMap map;
+  base::Path helper;
   std::string hostname;  // needs uts; empty: the host's name is inherited
   // Names with dots or slashes, as sysctl(8) reads them. Each must belong to one of the namespaces made here.
   std::vector<std::pair<std::string, std::string>> sysctls;

@@ -1,5 +1,10 @@
 // berth-pause: pid 1 of a pod that shares its pid namespace. Reaps whatever is left to it and ends when told to.
 //
+//   berth-pause         the caller has made the pid namespace: isolates itself
+//   berth-pause enter   for a pod with a user namespace, which is open as descriptor 3: enters it, makes the pid
+//   namespace there and
+//                       goes on as the caller's child in it; the first message is that child's pid
+//
 // The pod's containers see it as /proc/1, so it must lead nowhere: it ends up with an empty root, no identity, no
 // capability, no descriptor, not dumpable, and on a read-only mount of its own program.
 #include <errno.h>
@@ -8,6 +13,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -18,9 +24,10 @@
 
 namespace {
 
-// A socket to whoever started us. They send a byte once they have written down that we exist; we send one of value 0 when
-// we are isolated, or else errno and the step that failed.
+// A socket to whoever started us. They send a byte once they have written down that we exist; we send one of value 0
+// when we are isolated, or else errno and the step that failed.
 constexpr int kControl = 0;
+constexpr int kUserNamespace = 3;
 constexpr uid_t kNobody = 65534;
 
 void Need(bool done, const char* step) {
@@ -52,7 +59,10 @@ void SpareFromOomKiller() {
 int OpenReadOnlySelf() {
   const int self = open_tree(AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   Need(self >= 0, "open_tree");
-  mount_attr read_only{.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
+  mount_attr read_only{.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                       .attr_clr = 0,
+                       .propagation = 0,
+                       .userns_fd = 0};
   Need(mount_setattr(self, "", AT_EMPTY_PATH, &read_only, sizeof read_only) == 0, "mount_setattr");
   return self;
 }
@@ -61,7 +71,9 @@ void EnterEmptyRoot() {
   Need(unshare(CLONE_NEWNS) == 0, "unshare");
   Need(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make private");
   // Any folder will do to mount on; this one every host has.
-  Need(mount("berth-pause", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0555,size=4k,nr_inodes=2") == 0, "mount tmpfs");
+  Need(mount("berth-pause", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+             "mode=0555,size=4k,nr_inodes=2") == 0,
+       "mount tmpfs");
   Need(chdir("/proc") == 0, "chdir");
   Need(syscall(SYS_pivot_root, ".", ".") == 0, "pivot_root");
   // The old root now lies on top of the new one.
@@ -85,9 +97,41 @@ void DropPrivileges() {
   Need(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, "dumpable");
 }
 
+void GoOnIsolated(int self) {
+  char name[] = "berth-pause";
+  char isolated[] = "isolated";
+  char* const arguments[] = {name, isolated, nullptr};
+  char* const environment[] = {nullptr};
+  execveat(self, "", arguments, environment, AT_EMPTY_PATH);
+  Need(false, "execveat");
+}
+
+// Everything that takes the host's root comes before; the rest needs no more than the pod's.
+[[noreturn]] void EnterUserNamespace() {
+  SpareFromOomKiller();
+  const int self = OpenReadOnlySelf();
+  EnterEmptyRoot();
+  Need(setns(kUserNamespace, CLONE_NEWUSER) == 0, "enter user namespace");
+  // The host's root is nobody there, and would lose all capabilities with the next program.
+  Need(setgroups(0, nullptr) == 0 && setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0, "become the pod's root");
+  Need(unshare(CLONE_NEWPID) == 0, "make pid namespace");
+  close(kUserNamespace);
+  const long child = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+  Need(child >= 0, "clone");
+  if (child == 0) {
+    setsid();
+    AwaitGo();
+    GoOnIsolated(self);
+  }
+  char message[16];
+  const int size = snprintf(message, sizeof message, "pid %ld", child);
+  send(kControl, message, static_cast<size_t>(size), MSG_NOSIGNAL);
+  _exit(0);
+}
+
 }  // namespace
 
-int main(int argc, char**) {
+int main(int argc, char** argv) {
   // Blocked and waited for: the kernel drops a signal to pid 1 that is neither handled nor blocked.
   sigset_t wanted;
   sigemptyset(&wanted);
@@ -100,13 +144,9 @@ int main(int argc, char**) {
     SpareFromOomKiller();
     const int self = OpenReadOnlySelf();
     EnterEmptyRoot();
-    char name[] = "berth-pause";
-    char isolated[] = "isolated";
-    char* const arguments[] = {name, isolated, nullptr};
-    char* const environment[] = {nullptr};
-    execveat(self, "", arguments, environment, AT_EMPTY_PATH);
-    Need(false, "execveat");
+    GoOnIsolated(self);
   }
+  if (argc == 2 && strcmp(argv[1], "enter") == 0) EnterUserNamespace();
   prctl(PR_SET_NAME, "berth-pause", 0, 0, 0);
   DropPrivileges();
   const char isolated = 0;
@@ -116,6 +156,7 @@ int main(int argc, char**) {
   while (true) {
     const int signal = sigwaitinfo(&wanted, nullptr);
     if (signal == SIGINT || signal == SIGTERM) return 0;
-    while (waitpid(-1, nullptr, WNOHANG) > 0) {}
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
   }
 }

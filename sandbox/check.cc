@@ -12,6 +12,20 @@ using base::Fail;
 
 namespace {
 
+base::Status CheckUserNamespace(const cri::NamespaceOption& options) {
+  const auto bad = [](std::string_view why) { return Fail(Code::kInvalidArgument, "namespace_options.userns_options: ", why); };
+  const cri::UserNamespace& user = options.userns_options();
+  if (options.pid() == cri::NODE || options.ipc() == cri::NODE) return bad("not with the host's pid or ipc namespace");
+  for (const auto* maps : {&user.uids(), &user.gids()}) {
+    if (maps->size() != 1) return bad("exactly one range of uids and one of gids is needed");
+    const cri::IDMapping& map = maps->at(0);
+    if (map.container_id() != 0) return bad("a range must begin with container_id 0");
+    // The last id is the kernel's "none".
+    if (map.length() == 0 || uint64_t{map.host_id()} + map.length() > 0xffffffff) return bad("a range is empty or passes the last id");
+  }
+  return {};
+}
+
 base::Status CheckNamespaces(const cri::NamespaceOption& options) {
   if (options.network() != cri::POD && options.network() != cri::NODE) {
     return Fail(Code::kInvalidArgument, "namespace_options.network: a pod has POD or NODE");
@@ -31,7 +45,7 @@ base::Status CheckNamespaces(const cri::NamespaceOption& options) {
         return Fail(Code::kInvalidArgument, "namespace_options.userns_options: mode NODE takes no mappings");
       }
       return {};
-    case cri::POD: return Fail(Code::kUnimplemented, "namespace_options.userns_options: user namespaces are not supported by this version");
+    case cri::POD: return CheckUserNamespace(options);
     default: return Fail(Code::kInvalidArgument, "namespace_options.userns_options: a pod has mode POD or NODE");
   }
 }
@@ -54,6 +68,12 @@ base::Status CheckSysctls(const cri::LinuxPodSandboxConfig& config) {
 }
 
 }  // namespace
+
+kernel::UserMap UserMapOf(const cri::PodSandboxConfig& config) {
+  const cri::UserNamespace& user = config.linux().security_context().namespace_options().userns_options();
+  const auto range = [](const cri::IDMapping& map) { return kernel::IdRange{.host = map.host_id(), .size = map.length()}; };
+  return {.uids = range(user.uids(0)), .gids = range(user.gids(0))};
+}
 
 base::Status CheckConfig(const cri::PodSandboxConfig& config, bool systemd_cgroup) {
   const auto& metadata = config.metadata();

@@ -7,7 +7,7 @@ namespace berth::sandbox {
 using Report = std::function<void(const std::string&)>;
 
 base::Status Sandboxes::Recover(const Report& report) {
-  RETURN_IF_ERROR(base::MakeDirs(parts_.run_folder, 0700));
+  RETURN_IF_ERROR(base::MakeDirs(parts_.run_folder, 0711));
   RETURN_IF_ERROR(kernel::PrepareNetnsFolder(parts_.netns_folder));
   ASSIGN_OR_RETURN(const state::LoadReport loaded, store_.Load());
   for (const state::BadRecord& bad : loaded.bad) {

@@ -1,9 +1,13 @@
 // RunPodSandbox: files -> cgroup -> namespaces -> shm -> pause (shared pid namespace) -> CNI ADD beside the record's fsync.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "base/beside.h"
 #include "base/strings.h"
 #include "base/time.h"
+#include "container/user_namespace.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/mount.h"
 #include "kernel/namespace.h"
@@ -25,6 +29,7 @@ struct Sandboxes::Making {
   LedgerPtr ledger{};
   base::Child pause{};
 
+  bool user() const { return namespaces().has_userns_options() && namespaces().userns_options().mode() == cri::POD; }
   const cri::NamespaceOption& namespaces() const { return config.linux().security_context().namespace_options(); }
 };
 
@@ -101,7 +106,12 @@ base::Status Sandboxes::Build(Making& making, const base::Context& context, stat
   RETURN_IF_ERROR(context.Check("RunPodSandbox"));
   stage.Enter("publish");
   ASSIGN_OR_RETURN(const std::string hosts, HostsFile(sandbox.hostname, sandbox.ips));
-  RETURN_IF_ERROR(base::WriteFile(Files(sandbox.id) / "hosts", hosts, 0644));
+  const base::Path hosts_file = Files(sandbox.id) / "hosts";
+  RETURN_IF_ERROR(base::WriteFile(hosts_file, hosts, 0644));
+  if (making.user()) {
+    const kernel::UserMap map = UserMapOf(making.config);
+    if (chown(hosts_file.c_str(), map.uids.host, map.gids.host) != 0) return base::FailErrno(errno, "chown ", hosts_file.native());
+  }
   ledgers_.With([&](auto& all) { all[sandbox.id] = making.ledger; });
   const auto publish = [&](const Sandbox&) -> base::Result<Sandbox> {
     return sandbox;
@@ -181,14 +191,38 @@ base::Status Sandboxes::MakeNamespaces(Making& making) {
     ASSIGN_OR_RETURN(request.ipc, pin(folder / "ns" / "ipc", sandbox.ipc_namespace));
   }
   for (const auto& [name, value] : making.config.linux().sysctls()) request.sysctls.emplace_back(name, value);
-  if (request.net || request.ipc) RETURN_IF_ERROR(kernel::CreateNamespaces(request));
-  if (making.namespaces().ipc() == cri::POD) {
-    const base::Path shm = folder / "shm";
-    RETURN_IF_ERROR(making.ledger->Intend({.kind = "mount", .target = shm.native()}));
-    RETURN_IF_ERROR(base::MakeDirs(shm, 0755));
-    RETURN_IF_ERROR(kernel::MountTmpfs(shm, parts_.shm_size, 01777, {.no_suid = true, .no_dev = true, .no_exec = true}));
+  if (making.user()) {
+    ASSIGN_OR_RETURN(request.user, pin(folder / "ns" / "user", sandbox.user_namespace));
+    request.map = UserMapOf(making.config);
+    request.helper = parts_.helper;
   }
+  if (request.net || request.ipc || request.user) RETURN_IF_ERROR(kernel::CreateNamespaces(request));
+  if (making.namespaces().ipc() == cri::POD) RETURN_IF_ERROR(MakeShm(making));
+  if (making.user()) RETURN_IF_ERROR(MapOwners(making));
   return {};
+}
+
+base::Status Sandboxes::MakeShm(Making& making) {
+  const base::Path shm = RunFolder(making.sandbox.id) / "shm";
+  RETURN_IF_ERROR(making.ledger->Intend({.kind = "mount", .target = shm.native()}));
+  RETURN_IF_ERROR(base::MakeDirs(shm, 0755));
+  return kernel::MountTmpfs(shm, parts_.shm_size, 01777, {.no_suid = true, .no_dev = true, .no_exec = true});
+}
+
+// What the pod's containers get of ours belongs to its own root. Images are seen through one mount for the whole pod.
+base::Status Sandboxes::MapOwners(Making& making) {
+  const std::string& id = making.sandbox.id;
+  RETURN_IF_ERROR(container::LetThrough(RunFolder(id)));
+  const kernel::UserMap map = UserMapOf(making.config);
+  std::vector<base::Path> paths = {Files(id) / "hostname", Files(id) / "resolv.conf"};
+  if (making.namespaces().ipc() == cri::POD) paths.push_back(RunFolder(id) / "shm");
+  for (const base::Path& path : paths) {
+    if (chown(path.c_str(), map.uids.host, map.gids.host) != 0) return base::FailErrno(errno, "chown ", path.native());
+  }
+  const base::Path images = RunFolder(id) / "images";
+  RETURN_IF_ERROR(making.ledger->Intend({.kind = "mount", .target = images.native()}));
+  RETURN_IF_ERROR(base::MakeDirs(images, 0700));
+  return kernel::MountMapped(parts_.images_folder, images, making.sandbox.user_namespace);
 }
 
 base::Status Sandboxes::StartPause(Making& making, const base::Context& context) {
@@ -207,7 +241,7 @@ base::Status Sandboxes::StartPause(Making& making, const base::Context& context)
     RETURN_IF_ERROR(parts_.cgroups->Create(group));
     return parts_.cgroups->AddProcess(group, pid);
   };
-  ASSIGN_OR_RETURN(Pause pause, LaunchPause(parts_.pause, place));
+  ASSIGN_OR_RETURN(Pause pause, LaunchPause(parts_.pause, sandbox.user_namespace, place));
   sandbox.pause = pause.process;
   // Pinned like the others: a path through /proc could lead to another process once this one has ended.
   const base::Path pinned = RunFolder(sandbox.id) / "ns" / "pid";

@@ -32,6 +32,7 @@ struct Sandbox {
   base::Path net_namespace;  // empty: the host's
   base::Path ipc_namespace;
   base::Path uts_namespace;
+  base::Path user_namespace;
   base::Path pid_namespace;  // set only where the pod shares one; held by `pause`
   container::ProcessRef pause;
   std::string boot_id;  // of the boot that namespaces and pause belong to

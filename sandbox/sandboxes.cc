@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include "cri-proto/api.pb.h"
+#include "sandbox/check.h"
 
 namespace berth::sandbox {
 
@@ -55,6 +56,10 @@ base::Result<std::shared_ptr<const Sandbox>> Sandboxes::Find(const std::string& 
 base::Result<container::Pod> Sandboxes::PodOf(const Sandbox& sandbox) const {
   if (sandbox.state != State::kReady) return Fail(Code::kFailedPrecondition, "sandbox ", sandbox.id, " is not ready");
   const base::Path files = Files(sandbox.id);
+  std::optional<container::UserNamespace> user;
+  if (!sandbox.user_namespace.empty()) {
+    user = {.path = sandbox.user_namespace, .map = UserMapOf(*sandbox.config), .images = RunFolder(sandbox.id) / "images"};
+  }
   const bool host_ipc = sandbox.config->linux().security_context().namespace_options().ipc() == cri::NODE;
   return container::Pod{
       .id = sandbox.id,
@@ -66,6 +71,7 @@ base::Result<container::Pod> Sandboxes::PodOf(const Sandbox& sandbox) const {
       .ipc_namespace = sandbox.ipc_namespace,
       .uts_namespace = sandbox.uts_namespace,
       .pid_namespace = sandbox.pid_namespace,
+      .user_namespace = std::move(user),
       .shm = host_ipc ? base::Path("/dev/shm") : RunFolder(sandbox.id) / "shm",
       .resolv_conf = files / "resolv.conf",
       .hosts = files / "hosts",

@@ -32,6 +32,8 @@ struct Parts {
   base::Path run_folder;     // <run root>/sandboxes
   base::Path netns_folder;   // /run/netns
   base::Path pause;          // the berth-pause binary
+  base::Path helper;         // the berth-helper binary
+  base::Path images_folder;  // the image store's
   std::string boot_id;
   bool same_boot = true;     // the run root belongs to this boot
   bool systemd_cgroup = false;
@@ -107,6 +109,8 @@ class Sandboxes {
   base::Status MakeCgroup(Making& making, const base::Context& context);
   bool MadeByOurs(const std::string& parent, const base::Path& group);
   base::Status MakeNamespaces(Making& making);
+  base::Status MakeShm(Making& making);
+  base::Status MapOwners(Making& making);
   base::Status StartPause(Making& making, const base::Context& context);
   base::Status Attach(Making& making, const base::Context& context, state::Stage& stage);
   base::Error Abandon(Making& making, base::Error cause);

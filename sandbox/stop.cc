@@ -131,7 +131,7 @@ base::Result<std::string> Sandboxes::RemoveBody(const std::string& id, const bas
 void Sandboxes::Forget(const std::string& id) {
   ledgers_.With([&](auto& all) { all.erase(id); });
   // What the ledger's entries were in; a folder that still holds something stays for the leftovers.
-  for (const base::Path& folder : {RunFolder(id) / "ns", RunFolder(id) / "shm", RunFolder(id), StateFolder(id)}) rmdir(folder.c_str());
+  for (const base::Path& folder : {RunFolder(id) / "ns", RunFolder(id) / "shm", RunFolder(id) / "images", RunFolder(id), StateFolder(id)}) rmdir(folder.c_str());
 }
 
 }  // namespace berth::sandbox

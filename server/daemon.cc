@@ -24,6 +24,7 @@
 #include "image/auth_files.h"
 #include "kernel/boot.h"
 #include "kernel/limits.h"
+#include "kernel/user_namespace.h"
 #include "network/conf_watcher.h"
 #include "network/torn_reservations.h"
 #include "server/executors.h"
@@ -144,7 +145,7 @@ struct Daemon::Parts {
   container::ApparmorDefault apparmor{FindApparmorParser()};
   std::unique_ptr<kernel::ForeignPaths> paths;
   container::Runtimes runtimes;
-  std::vector<base::Beside> features;  // that the runtimes are being asked for
+  std::vector<base::Beside> features;  // that the runtimes and the kernel are being asked for
   std::unique_ptr<image::Store> images;
   std::unique_ptr<image::Puller> puller;
   std::unique_ptr<ImportFolder> imports;
@@ -161,6 +162,7 @@ struct Daemon::Parts {
   std::unique_ptr<streaming::Server> streaming;
   std::unique_ptr<Services> services;
   bool same_boot = false;
+  bool maps_owners = false;  // asked beside the runtimes' features
   std::string boot_id;
 };
 
@@ -204,6 +206,10 @@ base::Status Daemon::Parts::Make() {
   store.candidates = [files = registry.files](std::string_view text) { return files->Candidates(text); };
   ASSIGN_OR_RETURN(images, image::Store::Open(std::move(store)));
   for (const image::StoreProblem& problem : images->problems()) Report(base::Cat("image store: ", problem.name, ": ", problem.what));
+  features.emplace_back(executors->query, [this, folder = config.state_root / "images", helper = programs.helper]() -> base::Status {
+    ASSIGN_OR_RETURN(maps_owners, kernel::CanMountMapped(folder, helper), "user namespaces");
+    return {};
+  });
   puller = std::make_unique<image::Puller>(image::Puller::Options{.store = images.get(),
                                                                   .registry = std::move(registry),
                                                                   .parallel_layers = static_cast<size_t>(config.image.parallel_layers),
@@ -267,6 +273,8 @@ base::Status Daemon::Parts::Make() {
                                                                   .run_folder = config.run_root / "sandboxes",
                                                                   .netns_folder = config.network.netns_dir,
                                                                   .pause = programs.pause,
+                                                                  .helper = programs.helper,
+                                                                  .images_folder = config.state_root / "images",
                                                                   .boot_id = boot_id,
                                                                   .same_boot = same_boot,
                                                                   .systemd_cgroup = systemd,
@@ -339,6 +347,7 @@ base::Status Daemon::Parts::Restore() {
     if (base::Status told = asked.Join(); !told) Report(told.error().Text());
   }
   features.clear();
+  services->maps_owners = maps_owners;
   return {};
 }
 

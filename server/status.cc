@@ -17,11 +17,12 @@ void AddCondition(cri::StatusResponse& reply, const char* type, const base::Stat
 }
 
 // The kubelet asks for features by the pod's handler name, "" for the default: a missing entry is "not known".
-void AddHandler(cri::StatusResponse& reply, const std::string& name, const oci::Runtime& runtime) {
+void AddHandler(cri::StatusResponse& reply, const std::string& name, const oci::Runtime& runtime, bool user_namespaces) {
   cri::RuntimeHandler* handler = reply.add_runtime_handlers();
   handler->set_name(name);
   const auto features = runtime.KnownFeatures();
   handler->mutable_features()->set_recursive_read_only_mounts(features && features->recursive_read_only);
+  handler->mutable_features()->set_user_namespaces(user_namespaces);
 }
 
 nlohmann::json VerboseInfo(const Services& services) {
@@ -48,9 +49,11 @@ base::Result<cri::StatusResponse> Status(Services& services, const cri::StatusRe
                has_runtime ? base::Status() : base::Fail(base::Code::kUnavailable, "no OCI runtime: neither crun nor runc was found"),
                "NoRuntime", "");
   AddCondition(reply, "NetworkReady", services.network.Status(context), "NetworkPluginNotReady", "Network plugin returns error: ");
-  if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime));
-  for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime);
+  if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime), services.maps_owners);
+  for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime, services.maps_owners);
   reply.mutable_features()->set_supplemental_groups_policy(true);
+  reply.mutable_features()->set_user_namespaces_host_network(services.maps_owners);
+  reply.mutable_features()->set_mount_options(true);
   if (request.verbose()) (*reply.mutable_info())["config"] = json::Dump(VerboseInfo(services));
   return reply;
 }

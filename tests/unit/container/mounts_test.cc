@@ -174,13 +174,38 @@ TEST_F(MountsTest, ImpossibleRequestsAreRefusedByName) {
 }
 
 TEST_F(MountsTest, WhatIsNotSupportedIsRefusedNotDropped) {
-  Add("/data", temp_.Folder("x")).add_uidmappings();
-  auto plan = Map();
-  ASSERT_FALSE(plan);
-  EXPECT_EQ(plan.error().code, base::Code::kUnimplemented);
-  config_.clear_mounts();
   Add("/data", temp_.Folder("x")).set_image_sub_path("a");
   EXPECT_EQ(MapOne(), "mount /data: image_sub_path needs an image");
+}
+
+TEST_F(MountsTest, SourceThatIsBoundAlreadyTakesTheOthersPlace) {
+  Add("/other", temp_.Folder("x"));
+  Add("/data", temp_.Folder("y")).set_readonly(true);
+  options_.bound = {{}, "/run/bound/1"};
+  EXPECT_EQ(MapOne(), "rbind,rprivate,ro");
+  const auto plan = Map();
+  ASSERT_TRUE(plan);
+  const auto data = std::find_if(plan->mounts.begin(), plan->mounts.end(), [](const oci::Mount& mount) { return mount.destination == "/data"; });
+  ASSERT_NE(data, plan->mounts.end());
+  EXPECT_EQ(data->source, "/run/bound/1");
+}
+
+TEST_F(MountsTest, UserNamespaceDecidesOverSysAndTheGroupOfTerminals) {
+  const auto mount = [&](const std::string& destination) {
+    const auto plan = Map();
+    EXPECT_TRUE(plan);
+    const auto found = std::find_if(plan->mounts.begin(), plan->mounts.end(), [&](const oci::Mount& one) { return one.destination == destination; });
+    return base::Cat(found->type, " ", base::Join(found->options, ","));
+  };
+  pod_.user_namespace = {.path = "/run/berth/p1/ns/user", .map = {.uids = {.host = 100000, .size = 1000}, .gids = {.host = 100000, .size = 5}}, .images = {}};
+  EXPECT_EQ(mount("/sys"), "sysfs nosuid,noexec,nodev,ro");
+  EXPECT_EQ(mount("/dev/pts"), "devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
+  pod_.user_namespace->map.gids.size = 6;
+  EXPECT_EQ(mount("/dev/pts"), "devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
+  pod_.net_namespace.clear();
+  EXPECT_EQ(mount("/sys"), "bind rbind,rprivate,nosuid,noexec,nodev,ro");
+  options_.recursive_read_only = true;
+  EXPECT_EQ(mount("/sys"), "bind rbind,rprivate,nosuid,noexec,nodev,rro");
 }
 
 TEST_F(MountsTest, ImageVolumeIsAReadOnlyBindOfWhatWasMounted) {

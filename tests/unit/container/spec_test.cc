@@ -230,11 +230,35 @@ TEST_F(SpecTest, PrivilegedNeedsAPrivilegedPod) {
   EXPECT_EQ(Check(), "");
 }
 
-TEST_F(SpecTest, WhatThisVersionCannotDoIsSaid) {
-  Security(config_).mutable_namespace_options()->mutable_userns_options()->set_mode(cri::POD);
-  ExpectRefused(Code::kUnimplemented, "userns_options");
-  Security(config_).mutable_namespace_options()->mutable_userns_options()->set_mode(cri::NODE);
+TEST_F(SpecTest, UserNamespaceIsThePods) {
+  const auto set = [](cri::UserNamespace& user, uint32_t host) {
+    user.set_mode(cri::POD);
+    for (cri::IDMapping* range : {user.add_uids(), user.add_gids()}) {
+      range->set_host_id(host);
+      range->set_length(65536);
+    }
+  };
+  auto& own = *Security(config_).mutable_namespace_options()->mutable_userns_options();
+  set(own, 100000);
+  ExpectRefused(Code::kInvalidArgument, "userns_options differ");
+  pod_ = SomePod([&](auto& pod) { set(*pod.mutable_linux()->mutable_security_context()->mutable_namespace_options()->mutable_userns_options(), 200000); });
+  ExpectRefused(Code::kInvalidArgument, "userns_options differ");
+  own.mutable_uids(0)->set_host_id(200000);
+  own.mutable_gids(0)->set_host_id(200000);
   EXPECT_EQ(Check(), "");
+
+  pod_.user_namespace = {.path = "/run/berth/p1/ns/user", .map = {.uids = {.host = 200000, .size = 65536}, .gids = {.host = 200000, .size = 65536}}, .images = {}};
+  const auto spec = Build();
+  ASSERT_TRUE(spec);
+  EXPECT_EQ(Namespaces().at(1), "user /run/berth/p1/ns/user");
+  ASSERT_EQ(spec->uid_mappings.size(), 1U);
+  EXPECT_EQ(spec->uid_mappings[0].host_id, 200000U);
+  EXPECT_EQ(spec->gid_mappings[0].size, 65536U);
+  own.set_mode(cri::NODE);
+  ExpectRefused(Code::kInvalidArgument, "userns_options differ");
+}
+
+TEST_F(SpecTest, WhatThisVersionCannotDoIsSaid) {
   config_.add_cdi_devices()->set_name("vendor/class=a");
   ExpectRefused(Code::kUnimplemented, "CDI_devices");
   config_.clear_cdi_devices();

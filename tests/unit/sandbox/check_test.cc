@@ -56,15 +56,38 @@ TEST(SandboxCheck, NamespacesOfAPodAreItsOwnOrTheNodes) {
   }
 }
 
-TEST(SandboxCheck, UserNamespacesAreRefusedNotDropped) {
+TEST(SandboxCheck, UserNamespaceHasOneRangeOfEachKind) {
   cri::PodSandboxConfig config = SomePod();
   cri::UserNamespace& user = *Namespaces(config).mutable_userns_options();
+  const auto add = [](cri::IDMapping* range, uint32_t host, uint32_t length) {
+    range->set_host_id(host);
+    range->set_length(length);
+  };
   user.set_mode(cri::NODE);
   EXPECT_TRUE(CheckConfig(config, false));
-  user.add_uids()->set_length(65536);
+  add(user.add_uids(), 100000, 65536);
   ExpectRefused(config, Code::kInvalidArgument, "takes no mappings");
   user.set_mode(cri::POD);
-  ExpectRefused(config, Code::kUnimplemented, "userns_options");
+  ExpectRefused(config, Code::kInvalidArgument, "one of gids");
+  add(user.add_gids(), 200000, 1000);
+  EXPECT_TRUE(CheckConfig(config, false));
+  EXPECT_EQ(UserMapOf(config), (kernel::UserMap{.uids = {.host = 100000, .size = 65536}, .gids = {.host = 200000, .size = 1000}}));
+
+  user.mutable_gids(0)->set_container_id(1);
+  ExpectRefused(config, Code::kInvalidArgument, "container_id 0");
+  user.mutable_gids(0)->set_container_id(0);
+  for (const auto& [host, length] : {std::pair{5U, 0U}, std::pair{0xfffffffeU, 2U}}) {
+    add(user.mutable_gids(0), host, length);
+    ExpectRefused(config, Code::kInvalidArgument, "empty or passes");
+  }
+  add(user.mutable_gids(0), 0xfffffffe, 1);
+  EXPECT_TRUE(CheckConfig(config, false));
+  for (const auto pid : {cri::NODE, cri::POD}) {
+    Namespaces(config).set_pid(pid);
+    EXPECT_EQ(CheckConfig(config, false).has_value(), pid != cri::NODE);
+  }
+  Namespaces(config).set_ipc(cri::NODE);
+  ExpectRefused(config, Code::kInvalidArgument, "host's pid or ipc");
   user.set_mode(cri::CONTAINER);
   ExpectRefused(config, Code::kInvalidArgument, "userns_options");
 }

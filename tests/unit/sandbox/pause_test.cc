@@ -41,7 +41,7 @@ class PauseTest : public testing::Test {
     if (!made && made.error().err == EROFS) GTEST_SKIP() << "cgroups are read-only here";
     ASSERT_TRUE(made) << made.error().message;
     group_ = group;
-    auto pause = LaunchPause(BERTH_PAUSE, [this](pid_t pid) { return tree_.AddProcess(group_, pid); });
+    auto pause = LaunchPause(BERTH_PAUSE, {}, [this](pid_t pid) { return tree_.AddProcess(group_, pid); });
     ASSERT_TRUE(pause) << pause.error().message;
     pause_ = *std::move(pause);
   }
@@ -192,7 +192,7 @@ TEST(Pause, LaunchOfAnotherProgramIsAnErrorAndLeavesNothing) {
   if (!tree) GTEST_SKIP() << tree.error().message;
   const base::Path group = "/berth-test-" + base::RandomId().substr(0, 16);
   if (!tree->Create(group)) GTEST_SKIP() << "cgroups cannot be made here";
-  const auto pause = LaunchPause("/bin/true", [&](pid_t pid) { return tree->AddProcess(group, pid); });
+  const auto pause = LaunchPause("/bin/true", {}, [&](pid_t pid) { return tree->AddProcess(group, pid); });
   EXPECT_FALSE(pause);
   EXPECT_TRUE(tree->WaitEmpty(group, kLong));
   EXPECT_TRUE(tree->Remove(group));
@@ -201,7 +201,7 @@ TEST(Pause, LaunchOfAnotherProgramIsAnErrorAndLeavesNothing) {
 TEST(Pause, OneThatCannotBePlacedIsEnded) {
   if (geteuid() != 0) GTEST_SKIP() << "namespaces need root";
   pid_t started = 0;
-  const auto pause = LaunchPause(BERTH_PAUSE, [&](pid_t pid) -> base::Status {
+  const auto pause = LaunchPause(BERTH_PAUSE, {}, [&](pid_t pid) -> base::Status {
     started = pid;
     return base::Fail(base::Code::kUnavailable, "no room");
   });

@@ -87,6 +87,8 @@ void Node::MakeServices() {
                                                                    .run_folder = config_.run_root / "sandboxes",
                                                                    .netns_folder = *temp_ / "netns",
                                                                    .pause = BERTH_PAUSE,
+                                                                   .helper = BERTH_HELPER,
+                                                                   .images_folder = config_.state_root / "images",
                                                                    .boot_id = "boot",
                                                                    .systemd_cgroup = true,
                                                                    .default_runtime = "fake",
