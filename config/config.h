@@ -123,6 +123,7 @@ struct Config {
     std::vector<std::string> default_capabilities{
         "CHOWN",  "DAC_OVERRIDE", "FSETID",  "FOWNER",           "MKNOD",      "NET_RAW", "SETGID",
         "SETUID", "SETFCAP",      "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL",    "AUDIT_WRITE"};
+    std::vector<std::string> hooks_dirs{"/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d"};
     int64_t pids_limit = 0;
     bool clamp_oom_score_adj = true;
     ByteCount shm_size = MiB(64);

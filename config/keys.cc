@@ -209,6 +209,10 @@ const Key kConfigKeys[] = {
     Key{"container.default_capabilities", At<&C::container, &C::Container::default_capabilities>,
         "Capabilities of a container that asks for nothing else."}
         .Check(Capability),
+    Key{"container.hooks_dirs", At<&C::container, &C::Container::hooks_dirs>,
+        "Folders with OCI hooks (oci-hooks(5), *.json); of two files of one name that of the later folder counts. Read for "
+        "each container."}
+        .Check(Absolute),
     Key{"container.pids_limit", At<&C::container, &C::Container::pids_limit>,
         "Most processes and threads of each container. 0: no limit but the pod's."}
         .Range(0, 4'194'304),

@@ -11,6 +11,7 @@
 #include "container/seccomp.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/limits.h"
+#include "oci/hook_files.h"
 
 namespace berth::container {
 namespace {
@@ -182,6 +183,12 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
     spec.readonly_paths = given ? list(security.readonly_paths()) : DefaultReadonlyPaths();
   }
   Annotate(request, spec);
+  oci::HookSubject subject{.command = spec.process.args.front(),
+                           .annotations = {config.annotations().begin(), config.annotations().end()},
+                           .has_bind_mounts = config.mounts_size() > 0};
+  // The container's word counts more than its pod's.
+  subject.annotations.insert(request.pod.config->annotations().begin(), request.pod.config->annotations().end());
+  RETURN_IF_ERROR(oci::AddHooks(options.hook_folders, subject, spec.hooks));
   return spec;
 }
 

@@ -20,6 +20,7 @@ namespace berth::container {
 
 // What the host and the configuration say; the same for every container.
 struct SpecOptions {
+  std::vector<base::Path> hook_folders;  // oci::AddHooks
   std::vector<std::string> default_capabilities;
   uint64_t own_capabilities = 0;  // the daemon's bounding set
   bool clamp_oom_score_adj = true;

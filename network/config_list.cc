@@ -100,6 +100,10 @@ bool IsNetworkName(std::string_view name) {
   });
 }
 
+bool Takes(const ConfigList& list, const std::string& capability) {
+  return std::any_of(list.plugins.begin(), list.plugins.end(), [&](const PluginConfig& plugin) { return plugin.capabilities.contains(capability); });
+}
+
 base::Result<ConfigList> ParseConfigList(std::string_view text, std::string_view what, const base::Path& plugin_root) {
   if (text.size() > kConfigLimit) return Fail(Code::kInvalidArgument, what, ": larger than ", kConfigLimit, " bytes");
   ASSIGN_OR_RETURN(Json document, json::Parse(text, what));

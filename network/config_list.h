@@ -34,6 +34,9 @@ struct ConfigList {
 // Letters, digits, '_', '.', '-'; the first a letter or digit; at most 128 bytes.
 bool IsNetworkName(std::string_view name);
 
+// Whether a plugin of the list has this capability.
+bool Takes(const ConfigList& list, const std::string& capability);
+
 // Parses a list, or a single plugin's object (wrapped as a list of one). `plugin_root`, when not empty, is the folder
 // whose subfolder named as the network may hold further plugins (`*.conf`, sorted; unless loadOnlyInlinedPlugins):
 // then this reads files. Errors are kInvalidArgument; `what` begins their text.

@@ -241,6 +241,7 @@ base::Status Daemon::Parts::Make() {
                                    .same_boot = same_boot,
                                    .systemd_cgroup = systemd};
   container_parts.spec.default_capabilities = config.container.default_capabilities;
+  container_parts.spec.hook_folders = {config.container.hooks_dirs.begin(), config.container.hooks_dirs.end()};
   container_parts.spec.own_capabilities = capabilities.bounding;
   container_parts.spec.clamp_oom_score_adj = config.container.clamp_oom_score_adj;
   container_parts.spec.resources = ResourceOptionsOf(*cgroups, config.container.pids_limit);

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "base/strings.h"
 #include "config/config.h"
 #include "json/json.h"
 #include "server/handlers.h"
@@ -49,6 +50,12 @@ base::Result<cri::StatusResponse> Status(Services& services, const cri::StatusRe
                has_runtime ? base::Status() : base::Fail(base::Code::kUnavailable, "no OCI runtime: neither crun nor runc was found"),
                "NoRuntime", "");
   AddCondition(reply, "NetworkReady", services.network.Status(context), "NetworkPluginNotReady", "Network plugin returns error: ");
+  const auto network = services.network.config();
+  if (reply.status().conditions(1).status() && network->list && !network::Takes(*network->list, "portMappings")) {
+    // Some networks do that themselves, from what they know of the pod: not an error.
+    reply.mutable_status()->mutable_conditions(1)->set_message(
+        base::Cat("network ", network->list->name, " has no plugin with the capability portMappings (as portmap): host ports work only if it sees to them itself"));
+  }
   if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime), services.maps_owners);
   for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime, services.maps_owners);
   reply.mutable_features()->set_supplemental_groups_policy(true);
