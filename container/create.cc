@@ -11,6 +11,7 @@
 #include "container/image_volumes.h"
 #include "container/live.h"
 #include "container/process.h"
+#include "container/selinux.h"
 #include "container/stop_signal.h"
 #include "container/user_namespace.h"
 #include "cri-proto/api.pb.h"
@@ -32,6 +33,7 @@ struct Containers::Creation {
   image::ImagePtr image{};
   User user{};
   oci::Spec spec{};
+  Labels labels{};
   base::UniqueFd target{};  // the process whose pid namespace is joined (mode TARGET)
   base::Path target_namespace{};
   base::Child monitor{};
@@ -144,10 +146,11 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
     creation.target_namespace = base::Cat("/proc/", target->process.pid, "/ns/pid");
   }
 
+  if (HasSelinux()) creation.labels = LabelsOf(config.linux().security_context(), creation.pod.selinux_label);
   stage.Enter("writable layer");
   RETURN_IF_ERROR(PrepareRoot(creation, context));
   stage.Enter("image volumes");
-  ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, creation.pod, container.id, Bundle(container.id) / "volumes", *creation.live->ledger));
+  ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, creation.pod, creation.labels.files, container.id, Bundle(container.id) / "volumes", *creation.live->ledger));
   container.volume_images = creation.volumes.image_ids;
   KeepVolumeLayers(creation);
   stage.Enter("sources of mounts");
@@ -217,7 +220,8 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
                                         .upper = state_folder / "upper",
                                         .work = state_folder / "work",
                                         .target = rootfs,
-                                        .empty = parts_.images->empty_folder()}));
+                                        .empty = parts_.images->empty_folder(),
+                                        .label = creation.labels.files}));
 
   ASSIGN_OR_RETURN(const base::UniqueFd root, base::Open(rootfs, O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(creation.user, ResolveUser(root.get(), creation.config.linux().security_context(), creation.image->config.user));
@@ -248,6 +252,7 @@ void Containers::KeepVolumeLayers(Creation& creation) {
 base::Status Containers::WriteBundle(Creation& creation, const base::Context& context) {
   Container& container = creation.container;
   const base::Path bundle = Bundle(container.id);
+  RETURN_IF_ERROR(RelabelVolumes(creation.config, creation.labels.files, *parts_.paths, context));
   SpecOptions options = parts_.spec;
   ASSIGN_OR_RETURN(const oci::Features features, creation.runtime->GetFeatures(context));
   options.oci_version = features.oci_version;
@@ -262,6 +267,7 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
                                              .image_name = container.image_name,
                                              .rootfs = bundle / "rootfs",
                                              .cgroups_path = container.cgroups_path,
+                                             .labels = creation.labels,
                                              .target_namespace = creation.target_namespace},
                                             options, *parts_.paths, context));
   if (creation.spec.process.apparmor_profile == kApparmorDefault) RETURN_IF_ERROR(parts_.apparmor->Load(context));

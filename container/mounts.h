@@ -29,8 +29,7 @@ struct MountOptions {
 
 // Looks at host paths through `paths` and makes missing ones as folders, as both established runtimes do. A mount of the
 // request replaces the default one at the same place; one of /dev or /sys also those below. kInvalidArgument names the
-// mount's container_path; an unsupported request is an error, never dropped. One exception: selinux_relabel has no effect,
-// since this version confines no process by SELinux (a request that asks for that is refused, spec.cc).
+// mount's container_path; an unsupported request is an error, never dropped. selinux_relabel is RelabelVolumes' work.
 base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options,
                                   kernel::ForeignPaths& paths, const base::Context& context);
 

@@ -29,6 +29,7 @@ struct Pod {
   base::Path ipc_namespace;
   base::Path uts_namespace;
   base::Path pid_namespace;
+  std::string selinux_label;  // of its processes; may be empty
   std::optional<UserNamespace> user_namespace;  // it owns the others
   // Files on the host that every container of the pod gets.
   base::Path shm;

@@ -9,6 +9,7 @@
 #include "container/devices.h"
 #include "container/process.h"
 #include "container/seccomp.h"
+#include "container/selinux.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/limits.h"
 #include "oci/hook_files.h"
@@ -64,9 +65,7 @@ base::Status CheckSecurity(const cri::LinuxContainerSecurityContext& security, c
   if (security.has_namespace_options()) {
     RETURN_IF_ERROR(CheckNamespaces(security.namespace_options(), pod_security.namespace_options()));
   }
-  if (security.has_selinux_options() && base::Exists("/sys/fs/selinux/enforce")) {
-    return Fail(Code::kUnimplemented, "selinux_options are not supported by this version");
-  }
+  RETURN_IF_ERROR(CheckSelinux(security.selinux_options()));
   RETURN_IF_ERROR(MapApparmor(security, /*default_loads=*/true));
   return {};
 }
@@ -182,6 +181,8 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
     spec.masked_paths = given ? list(security.masked_paths()) : DefaultMaskedPaths();
     spec.readonly_paths = given ? list(security.readonly_paths()) : DefaultReadonlyPaths();
   }
+  spec.process.selinux_label = request.labels.process;
+  spec.mount_label = request.labels.files;
   Annotate(request, spec);
   oci::HookSubject subject{.command = spec.process.args.front(),
                            .annotations = {config.annotations().begin(), config.annotations().end()},

@@ -10,6 +10,7 @@
 #include "container/mounts.h"
 #include "container/pod.h"
 #include "container/resources.h"
+#include "container/selinux.h"
 #include "container/user.h"
 #include "cri-proto/cri.h"
 #include "image/manifest.h"
@@ -39,6 +40,7 @@ struct SpecRequest {
   std::string image_name;
   base::Path rootfs;             // where the overlay is mounted
   std::string cgroups_path;      // for the runtime
+  Labels labels;
   base::Path target_namespace;   // pid namespace to join in mode TARGET
 };
 

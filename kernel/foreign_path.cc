@@ -36,6 +36,9 @@ constexpr std::array<std::string_view, 26> kLocal = {
     "overlay", "squashfs", "erofs",      "vfat",    "iso9660", "devtmpfs",  "devpts",  "proc",     "sysfs",
     "cgroup",  "cgroup2",  "securityfs", "debugfs", "tracefs", "hugetlbfs", "mqueue",  "bpf"};
 
+// As long as it takes: the caller's context is what ends it.
+constexpr std::chrono::hours kRelabelLimit{24};
+
 bool IsLocal(const MountPoint& mount) { return std::find(kLocal.begin(), kLocal.end(), mount.type) != kLocal.end(); }
 
 std::optional<ForeignPath::Kind> KindOf(mode_t mode) {
@@ -187,6 +190,15 @@ Status ForeignPaths::Bind(const Path& path, const Path& target, const Path& spac
   RETURN_IF_ERROR(CheckPath(path));
   ASSIGN_OR_RETURN(const auto mounts, Mounts());
   RETURN_IF_ERROR(state_->Ask({"bind", space.native(), target.native(), path.native()}, MountOf(mounts, path), path, context), "bind");
+  return {};
+}
+
+Status ForeignPaths::Relabel(const Path& path, const std::string& label, const Context& context) {
+  RETURN_IF_ERROR(CheckPath(path));
+  ASSIGN_OR_RETURN(const auto mounts, Mounts());
+  const auto answer = state_->pool.Run({"relabel", label, path.native()}, PlaceOf(MountOf(mounts, path), path), context, kRelabelLimit);
+  if (!answer) return tl::make_unexpected(answer.error());
+  RETURN_IF_ERROR(ParseAnswer(*answer, path), "label");
   return {};
 }
 

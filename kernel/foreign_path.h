@@ -55,6 +55,10 @@ class ForeignPaths {
   // the file system cannot do that.
   base::Status Bind(const base::Path& path, const base::Path& target, const base::Path& space, const base::Context& context);
 
+  // Gives what is at the absolute path, and all below, an SELinux label. Links get none and are not followed; a file system
+  // without labels is success. Takes as long as there are files: bounded by the context alone.
+  base::Status Relabel(const base::Path& path, const std::string& label, const base::Context& context);
+
   // Helpers that were given up and have not ended yet.
   size_t StuckHelpers();
   // Helpers given up since the start: for a counter.

@@ -99,7 +99,8 @@ Result<std::string> HelperPool::Listen(base::Child& child, int output, const Con
   return answer;
 }
 
-Result<std::string> HelperPool::Run(std::vector<std::string> arguments, const std::string& place, const Context& context) {
+Result<std::string> HelperPool::Run(std::vector<std::string> arguments, const std::string& place, const Context& context,
+                                    std::chrono::nanoseconds limit) {
   RETURN_IF_ERROR(context.Check("berth-helper"));
   RETURN_IF_ERROR(Enter(place));
   bool stuck = false;
@@ -113,7 +114,7 @@ Result<std::string> HelperPool::Run(std::vector<std::string> arguments, const st
     spawn.fds.emplace_back(input.get(), STDOUT_FILENO);
     ASSIGN_OR_RETURN(base::Child child, base::Spawn(spawn));
     input.Reset();
-    auto answer = Listen(child, output.get(), context.WithTimeout(options_.deadline));
+    auto answer = Listen(child, output.get(), context.WithTimeout(limit));
     if (!answer && child.pid() > 0) stuck = !Discard(std::move(child), place);
     return answer;
   };

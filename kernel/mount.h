@@ -23,6 +23,7 @@ struct OverlaySpec {
   base::Path target;
   // A folder with nothing in it: overlay wants two lower layers when there is no upper one. Used only then.
   base::Path empty;
+  std::string label{};  // SELinux's, for all that it shows; empty: none
   std::vector<std::string> options;  // further options of the file system: "volatile", "userxattr", "index=off"
   bool read_only = false;
 };

@@ -32,6 +32,7 @@ Status Validate(const OverlaySpec& spec) {
   if (spec.lower.size() > kMaxLayers) return bad("too many lower layers");
   if (spec.upper.empty() != spec.work.empty()) return bad("upper and work folder go together");
   if (spec.upper.empty() && spec.lower.size() == 1 && spec.empty.empty()) return bad("one read-only layer needs an empty folder");
+  if (spec.label.find_first_of("\"\\") != std::string::npos) return bad("an impossible label");
   const auto relative = [](const Path& path) { return !path.empty() && !path.is_absolute(); };
   if (std::any_of(spec.lower.begin(), spec.lower.end(), relative) || relative(spec.upper) || relative(spec.work) ||
       relative(spec.empty)) {
@@ -135,6 +136,8 @@ Result<std::string> MountData(const OverlaySpec& spec, const std::vector<Path>& 
     ASSIGN_OR_RETURN(const std::string work, name(spec.work));
     data += ",upperdir=" + upper + ",workdir=" + work;
   }
+  // Quoted: a level has commas.
+  if (!spec.label.empty()) data += ",context=\"" + spec.label + "\"";
   for (const std::string& option : spec.options) data += "," + option;
   return data;
 }
@@ -171,6 +174,7 @@ Status MountOverlayByFsconfig(const OverlaySpec& spec) {
     RETURN_IF_ERROR(context.Set("upperdir", upper));
     RETURN_IF_ERROR(context.Set("workdir", work));
   }
+  if (!spec.label.empty()) RETURN_IF_ERROR(context.Set("context", spec.label));
   for (const std::string& option : spec.options) RETURN_IF_ERROR(context.SetOption(option));
   if (spec.read_only) RETURN_IF_ERROR(context.SetOption("ro"));
   return context.Attach(spec.target, spec.read_only ? MOUNT_ATTR_RDONLY : 0);

@@ -1,6 +1,6 @@
 #include "sandbox/check.h"
 
-#include "base/file.h"
+#include "container/selinux.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/cgroup.h"
 #include "kernel/namespace.h"
@@ -92,9 +92,7 @@ base::Status CheckConfig(const cri::PodSandboxConfig& config, bool systemd_cgrou
     }
     RETURN_IF_ERROR(kernel::ResolveCgroup(parent), "cgroup_parent");
   }
-  if (config.linux().security_context().has_selinux_options() && base::Exists("/sys/fs/selinux/enforce")) {
-    return Fail(Code::kUnimplemented, "selinux_options are not supported by this version");
-  }
+  RETURN_IF_ERROR(container::CheckSelinux(config.linux().security_context().selinux_options()));
   RETURN_IF_ERROR(CheckNamespaces(config.linux().security_context().namespace_options()));
   return CheckSysctls(config.linux());
 }

@@ -27,6 +27,7 @@ std::string Encode(const Sandbox& sandbox) {
       {"net_namespace", sandbox.net_namespace.native()},
       {"ipc_namespace", sandbox.ipc_namespace.native()},
       {"uts_namespace", sandbox.uts_namespace.native()},
+      {"selinux_label", sandbox.selinux_label},
       {"user_namespace", sandbox.user_namespace.native()},
       {"pid_namespace", sandbox.pid_namespace.native()},
       {"pause", {{"pid", sandbox.pause.pid}, {"start_time", sandbox.pause.start_time}}},
@@ -54,6 +55,7 @@ base::Result<Sandbox> Decode(std::string_view text) {
   out.net_namespace = reader.Text("net_namespace");
   out.ipc_namespace = reader.Text("ipc_namespace");
   out.uts_namespace = reader.Text("uts_namespace");
+  out.selinux_label = reader.Text("selinux_label");
   out.user_namespace = reader.Text("user_namespace");
   out.pid_namespace = reader.Text("pid_namespace");
   json::Reader pause(reader.Member("pause"), kWhat);

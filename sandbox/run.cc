@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 #include "base/beside.h"
 #include "base/strings.h"
 #include "base/time.h"
+#include "container/selinux.h"
 #include "container/user_namespace.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/mount.h"
@@ -81,10 +83,21 @@ base::Result<std::string> Sandboxes::RunBody(const cri::PodSandboxConfig& config
   sandbox.runtime = handler.empty() ? parts_.default_runtime : handler;
   sandbox.boot_id = parts_.boot_id;
   sandbox.created_at = base::UnixNanos();
+  sandbox.selinux_label = SelinuxLabel(config);
   sandbox.creating = true;
   ASSIGN_OR_RETURN(making.ledger, LoadLedger(sandbox.id, true));
   if (base::Status built = Build(making, context, stage); !built) return tl::make_unexpected(Abandon(making, std::move(built).error()));
   return sandbox.id;
+}
+
+// Each pod has a level of its own, so that none may touch what is another's.
+std::string Sandboxes::SelinuxLabel(const cri::PodSandboxConfig& config) {
+  const auto& security = config.linux().security_context();
+  const auto& namespaces = security.namespace_options();
+  if (!container::HasSelinux() || namespaces.pid() == cri::NODE || namespaces.ipc() == cri::NODE) return {};
+  std::set<std::string> taken;
+  for (const auto& [id, other] : store_.Snapshot()) taken.emplace(container::LevelOf(other.selinux_label));
+  return container::ProcessLabel(security.selinux_options(), container::ChooseLevel(taken));
 }
 
 base::Status Sandboxes::Build(Making& making, const base::Context& context, state::Stage& stage) {
@@ -108,6 +121,7 @@ base::Status Sandboxes::Build(Making& making, const base::Context& context, stat
   ASSIGN_OR_RETURN(const std::string hosts, HostsFile(sandbox.hostname, sandbox.ips));
   const base::Path hosts_file = Files(sandbox.id) / "hosts";
   RETURN_IF_ERROR(base::WriteFile(hosts_file, hosts, 0644));
+  RETURN_IF_ERROR(container::SetLabel(hosts_file, container::FileLabel(sandbox.selinux_label)));
   if (making.user()) {
     const kernel::UserMap map = UserMapOf(making.config);
     if (chown(hosts_file.c_str(), map.uids.host, map.gids.host) != 0) return base::FailErrno(errno, "chown ", hosts_file.native());
@@ -134,6 +148,9 @@ base::Status Sandboxes::MakeFiles(Making& making, const base::Context& context) 
   RETURN_IF_ERROR(base::MakeDirs(files, 0711));
   RETURN_IF_ERROR(base::WriteFile(files / "hostname", sandbox.hostname + "\n", 0644));
   RETURN_IF_ERROR(base::WriteFile(files / "resolv.conf", resolv_conf, 0644));
+  for (const char* name : {"hostname", "resolv.conf"}) {
+    RETURN_IF_ERROR(container::SetLabel(files / name, container::FileLabel(sandbox.selinux_label)));
+  }
   if (!making.config.log_directory().empty()) {
     RETURN_IF_ERROR(parts_.paths->EnsureFolder(making.config.log_directory(), 0755, context), "log_directory");
   }
@@ -206,7 +223,8 @@ base::Status Sandboxes::MakeShm(Making& making) {
   const base::Path shm = RunFolder(making.sandbox.id) / "shm";
   RETURN_IF_ERROR(making.ledger->Intend({.kind = "mount", .target = shm.native()}));
   RETURN_IF_ERROR(base::MakeDirs(shm, 0755));
-  return kernel::MountTmpfs(shm, parts_.shm_size, 01777, {.no_suid = true, .no_dev = true, .no_exec = true});
+  RETURN_IF_ERROR(kernel::MountTmpfs(shm, parts_.shm_size, 01777, {.no_suid = true, .no_dev = true, .no_exec = true}));
+  return container::SetLabel(shm, container::FileLabel(making.sandbox.selinux_label));
 }
 
 // What the pod's containers get of ours belongs to its own root. Images are seen through one mount for the whole pod.

@@ -32,6 +32,7 @@ struct Sandbox {
   base::Path net_namespace;  // empty: the host's
   base::Path ipc_namespace;
   base::Path uts_namespace;
+  std::string selinux_label;  // of its processes; empty without SELinux, and where the host's pids or ipc are seen
   base::Path user_namespace;
   base::Path pid_namespace;  // set only where the pod shares one; held by `pause`
   container::ProcessRef pause;

@@ -71,6 +71,7 @@ base::Result<container::Pod> Sandboxes::PodOf(const Sandbox& sandbox) const {
       .ipc_namespace = sandbox.ipc_namespace,
       .uts_namespace = sandbox.uts_namespace,
       .pid_namespace = sandbox.pid_namespace,
+      .selinux_label = sandbox.selinux_label,
       .user_namespace = std::move(user),
       .shm = host_ipc ? base::Path("/dev/shm") : RunFolder(sandbox.id) / "shm",
       .resolv_conf = files / "resolv.conf",

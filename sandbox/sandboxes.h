@@ -109,6 +109,7 @@ class Sandboxes {
   base::Status MakeCgroup(Making& making, const base::Context& context);
   bool MadeByOurs(const std::string& parent, const base::Path& group);
   base::Status MakeNamespaces(Making& making);
+  std::string SelinuxLabel(const cri::PodSandboxConfig& config);
   base::Status MakeShm(Making& making);
   base::Status MapOwners(Making& making);
   base::Status StartPause(Making& making, const base::Context& context);

@@ -26,6 +26,7 @@ Sandbox Sample() {
   out.uts_namespace = "/run/berth/s1/ns/uts";
   out.pid_namespace = "/proc/4/ns/pid";
   out.user_namespace = "/run/berth/sandboxes/x/ns/user";
+  out.selinux_label = "u:r:t:s0";
   out.pause = {.pid = 4, .start_time = 99};
   out.boot_id = "b";
   out.created_at = 1'700'000'000'123'456'789;
@@ -51,6 +52,7 @@ TEST(SandboxRecord, EveryMemberSurvivesTheDisk) {
   EXPECT_EQ(decoded->uts_namespace, wanted.uts_namespace);
   EXPECT_EQ(decoded->pid_namespace, wanted.pid_namespace);
   EXPECT_EQ(decoded->user_namespace, wanted.user_namespace);
+  EXPECT_EQ(decoded->selinux_label, wanted.selinux_label);
   EXPECT_EQ(decoded->pause.pid, wanted.pause.pid);
   EXPECT_EQ(decoded->pause.start_time, wanted.pause.start_time);
   EXPECT_EQ(decoded->boot_id, wanted.boot_id);
