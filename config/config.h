@@ -42,6 +42,9 @@ enum class IpPreference { kIpv4, kIpv6, kCni };
 struct Runtime {
   base::Path path;  // empty: the handler's name looked up in the system's binary folders
   base::Path root;  // empty: <run_root>/oci/<handler>
+  std::vector<std::string> annotations;
+  std::vector<std::string> allowed_annotations;
+  bool privileged_without_host_devices = false;
   bool operator==(const Runtime&) const = default;
 };
 
@@ -123,8 +126,12 @@ struct Config {
     std::vector<std::string> default_capabilities{
         "CHOWN",  "DAC_OVERRIDE", "FSETID",  "FOWNER",           "MKNOD",      "NET_RAW", "SETGID",
         "SETUID", "SETFCAP",      "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL",    "AUDIT_WRITE"};
+    std::vector<std::string> cdi_dirs{"/etc/cdi", "/var/run/cdi"};
     std::vector<std::string> hooks_dirs{"/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d"};
     int64_t pids_limit = 0;
+    ByteCount memory_minimum = KiB(512);
+    std::vector<std::string> default_ulimits;
+    bool device_ownership_from_security_context = false;
     bool clamp_oom_score_adj = true;
     ByteCount shm_size = MiB(64);
     ByteCount log_line_limit = KiB(16);

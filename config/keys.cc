@@ -1,6 +1,7 @@
 #include "config/keys.h"
 
 #include "base/strings.h"
+#include "config/units.h"
 
 namespace berth::config {
 namespace {
@@ -72,6 +73,12 @@ string_view Url(string_view text) {
 }
 string_view Capability(string_view text) {
   return !text.empty() && Only(text, "_") && !text.starts_with("CAP_") ? "" : "names of capabilities without \"CAP_\"";
+}
+string_view Ulimit(string_view text) {
+  return ParseUlimit(text) ? "" : "texts as \"nofile=1024:65535\" (soft:hard), -1 for unlimited";
+}
+string_view Annotation(string_view text) {
+  return text.find('=') != string_view::npos && text.front() != '=' ? "" : "texts of the form key=value";
 }
 string_view NotEmpty(string_view text) {
   return text.empty() ? "texts that are not empty" : "";
@@ -209,6 +216,10 @@ const Key kConfigKeys[] = {
     Key{"container.default_capabilities", At<&C::container, &C::Container::default_capabilities>,
         "Capabilities of a container that asks for nothing else."}
         .Check(Capability),
+    Key{"container.cdi_dirs", At<&C::container, &C::Container::cdi_dirs>,
+        "Folders of CDI specifications (*.json, *.yaml), read again when they change; of two that have a device the later folder's "
+        "counts."}
+        .Check(Folder),
     Key{"container.hooks_dirs", At<&C::container, &C::Container::hooks_dirs>,
         "Folders with OCI hooks (oci-hooks(5), *.json); of two files of one name that of the later folder counts. Read for "
         "each container."}
@@ -216,6 +227,14 @@ const Key kConfigKeys[] = {
     Key{"container.pids_limit", At<&C::container, &C::Container::pids_limit>,
         "Most processes and threads of each container. 0: no limit but the pod's."}
         .Range(0, 4'194'304),
+    Key{"container.memory_minimum", At<&C::container, &C::Container::memory_minimum>,
+        "Smallest memory limit taken: below it the OCI runtime itself does not fit (crun 512KiB, runc 12MiB). 0: any."}
+        .Range(0, kGiB),
+    Key{"container.default_ulimits", At<&C::container, &C::Container::default_ulimits>,
+        "Resource limits of every process in containers. Empty: those of berthd's own."}
+        .Check(Ulimit),
+    Key{"container.device_ownership_from_security_context", At<&C::container, &C::Container::device_ownership_from_security_context>,
+        "Devices of a request belong to run_as_user and run_as_group instead of the host's owner."},
     Key{"container.clamp_oom_score_adj", At<&C::container, &C::Container::clamp_oom_score_adj>,
         "Raise a wanted oom_score_adj to what berthd may set, instead of failing."},
     Key{"container.shm_size", At<&C::container, &C::Container::shm_size>, "Size of a pod's /dev/shm."}.Range(4096,
@@ -279,6 +298,14 @@ const Key kRuntimeKeys[] = {
         AbsoluteOrEmpty),
     Key{"root", At<&Runtime::root>, "Folder of the runtime's own state. Empty: <run_root>/oci/<handler>."}.Check(
         AbsoluteOrEmpty),
+    Key{"annotations", At<&Runtime::annotations>, "Annotations for every config.json, for the runtime to read: key=value."}.Check(
+        Annotation),
+    Key{"allowed_annotations", At<&Runtime::allowed_annotations>,
+        "Annotations of pods and containers that go into config.json; \"*\" at the end stands for anything. Whoever may make "
+        "pods decides on them."}
+        .Check(NotEmpty),
+    Key{"privileged_without_host_devices", At<&Runtime::privileged_without_host_devices>,
+        "Privileged containers get no devices of the host but those they name."},
 };
 
 const Key kRegistryKeys[] = {

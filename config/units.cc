@@ -1,5 +1,6 @@
 #include "config/units.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -75,6 +76,25 @@ std::optional<FileMode> ParseMode(std::string_view text) {
 std::string FormatMode(FileMode mode) {
   std::string out = "0";
   for (int shift = 6; shift >= 0; shift -= 3) out.push_back(static_cast<char>('0' + (mode.bits >> shift & 7)));
+  return out;
+}
+
+std::optional<Ulimit> ParseUlimit(std::string_view text) {
+  constexpr std::array<std::string_view, 16> kNames = {"as",      "core",  "cpu",    "data",     "fsize", "locks",  "memlock", "msgqueue",
+                                                       "nice",    "nofile", "nproc", "rss",      "rtprio", "rttime", "sigpending", "stack"};
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return std::nullopt;
+  Ulimit out{.name = text.substr(0, equals)};
+  if (std::find(kNames.begin(), kNames.end(), out.name) == kNames.end()) return std::nullopt;
+  const std::string_view values = text.substr(equals + 1);
+  const size_t colon = values.find(':');
+  const auto soft = base::ParseInt(values.substr(0, colon));
+  const auto hard = colon == std::string_view::npos ? soft : base::ParseInt(values.substr(colon + 1));
+  if (!soft || !hard || *soft < -1 || *hard < -1) return std::nullopt;
+  // -1 is RLIM_INFINITY, the largest of all.
+  out.soft = static_cast<uint64_t>(*soft);
+  out.hard = static_cast<uint64_t>(*hard);
+  if (out.soft > out.hard) return std::nullopt;
   return out;
 }
 

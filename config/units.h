@@ -22,4 +22,12 @@ std::string FormatSize(ByteCount size);
 std::optional<FileMode> ParseMode(std::string_view text);
 std::string FormatMode(FileMode mode);
 
+// "nofile=1024:65535" (soft, hard), "core=0" (both), "memlock=-1" (none): the names of setrlimit(2) in lower case.
+struct Ulimit {
+  std::string_view name;
+  uint64_t soft = 0;
+  uint64_t hard = 0;
+};
+std::optional<Ulimit> ParseUlimit(std::string_view text);
+
 }  // namespace berth::config

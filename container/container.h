@@ -31,7 +31,7 @@ struct ProcessRef {
 struct Container {
   std::string id;
   std::string sandbox_id;
-  std::shared_ptr<const cri::ContainerConfig> config;  // as the caller sent it
+  std::shared_ptr<const cri::ContainerConfig> config;  // as the caller sent it; linux.resources as last updated
   std::string request_digest;  // of the whole request: a retry is recognised by it
 
   // The image as it was at creation: it may be untagged or deleted since, and the kubelet still asks.

@@ -16,13 +16,16 @@
 #include "base/guarded.h"
 #include "base/result.h"
 #include "container/apparmor_default.h"
+#include "container/cdi.h"
 #include "container/container.h"
 #include "container/exit_watch.h"
+#include "container/handler.h"
 #include "container/pod.h"
 #include "container/spec.h"
 #include "cri-proto/cri.h"
 #include "image/store.h"
 #include "kernel/cgroup.h"
+#include "kernel/cgroup_change.h"
 #include "kernel/foreign_path.h"
 #include "kernel/systemd.h"
 #include "oci/runtime.h"
@@ -46,6 +49,8 @@ struct Parts {
   bool same_boot = true;  // the run root belongs to this boot
   bool systemd_cgroup = false;
   SpecOptions spec;
+  const CdiDevices* cdi = nullptr;
+  std::map<std::string, Handler> handlers;  // by name; one that is missing has no options
   uint32_t log_line_limit = 16384;
   std::chrono::milliseconds drain{2000};           // output still read after a process's end
   std::chrono::milliseconds exec_drain{500};       // the same of ExecSync
@@ -122,6 +127,9 @@ class Containers {
   base::Status Stop(const std::string& id, std::chrono::nanoseconds grace, const base::Context& context);
   // Kills when needed. Unknown is success.
   base::Status Remove(const std::string& id, const base::Context& context);
+  // Fields that are zero are left alone. Created or running, else kFailedPrecondition; all of it or nothing. Durable, and seen in
+  // config.linux.resources, before it returns.
+  base::Status UpdateResources(const std::string& id, const cri::LinuxContainerResources& update, const base::Context& context);
   base::Status ReopenLog(const std::string& id, const base::Context& context);
   // timeout 0: none. kDeadlineExceeded when it strikes.
   base::Result<ExecResult> ExecSync(const std::string& id, const std::vector<std::string>& command,
@@ -179,6 +187,7 @@ class Containers {
                               StartedExec& out);
   base::Status StartInTerminal(oci::Runtime& runtime, oci::ExecOptions options, const base::Context& context, StartedExec& out);
   base::Status Kill(const Container& container);
+  base::Status SetLimits(const Container& container, const oci::Resources& limits, kernel::CgroupChange& change, const base::Context& context);
   void RunStop(const std::string& id, const LivePtr& live);
   base::Status WaitExited(const std::string& id, const LivePtr& live, const base::Context& context);
   void OnExit(const std::string& id, std::optional<conmon::ExitRecord> record);

@@ -256,6 +256,7 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
   SpecOptions options = parts_.spec;
   ASSIGN_OR_RETURN(const oci::Features features, creation.runtime->GetFeatures(context));
   options.oci_version = features.oci_version;
+  if (const auto handler = parts_.handlers.find(container.runtime); handler != parts_.handlers.end()) options.handler = handler->second;
   options.mounts.recursive_read_only = features.recursive_read_only;
   options.mounts.image_volumes = creation.volumes.sources;
   options.mounts.bound = creation.bound;
@@ -270,6 +271,12 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
                                              .labels = creation.labels,
                                              .target_namespace = creation.target_namespace},
                                             options, *parts_.paths, context));
+  // Vendors' edits come last: they are made for a container that is otherwise complete.
+  ASSIGN_OR_RETURN(const auto devices, CdiNames(creation.config));
+  if (!devices.empty()) {
+    if (parts_.cdi == nullptr) return Fail(Code::kUnimplemented, "CDI_devices: no folders of specifications are configured");
+    RETURN_IF_ERROR(parts_.cdi->Apply(devices, creation.spec, *parts_.paths, context));
+  }
   if (creation.spec.process.apparmor_profile == kApparmorDefault) RETURN_IF_ERROR(parts_.apparmor->Load(context));
   RETURN_IF_ERROR(base::WriteFile(bundle / "config.json", oci::ToJson(creation.spec)));
   // ExecSync's template.

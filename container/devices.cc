@@ -111,16 +111,26 @@ base::Status AddRequested(const cri::Device& device, kernel::ForeignPaths& paths
 }  // namespace
 
 base::Result<DevicePlan> MapDevices(const cri::ContainerConfig& config, kernel::ForeignPaths& paths,
-                                    const base::Context& context) {
+                                    const base::Context& context, const DeviceOptions& options) {
   DevicePlan plan;
-  if (config.linux().security_context().privileged()) {
+  const auto& security = config.linux().security_context();
+  const bool all = security.privileged() && !options.without_host_devices;
+  if (all) {
     RETURN_IF_ERROR(AddHostDevices("/dev", "/dev", 0, plan.devices));
     plan.rules.push_back({.allow = true, .type = "a", .access = "rwm"});
   } else {
     plan.rules = DefaultRules();
   }
+  // In the order of the request: what is asked for later wins.
   for (const cri::Device& device : config.devices()) {
-    RETURN_IF_ERROR(AddRequested(device, paths, context, plan), "device ", device.host_path());
+    DevicePlan requested;
+    RETURN_IF_ERROR(AddRequested(device, paths, context, requested), "device ", device.host_path());
+    for (size_t i = 0; i < requested.devices.size(); ++i) {
+      oci::Device& one = requested.devices[i];
+      if (options.owner_from_security_context && security.has_run_as_user()) one.uid = static_cast<uint32_t>(security.run_as_user().value());
+      if (options.owner_from_security_context && security.has_run_as_group()) one.gid = static_cast<uint32_t>(security.run_as_group().value());
+      AddDevice(std::move(one), requested.rules[i].access, plan);
+    }
   }
   return plan;
 }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 
 #include "base/guarded.h"
 #include "base/time.h"
@@ -23,6 +24,7 @@ struct Containers::Live {
     base::TimePoint kill_at = base::TimePoint::max();
   };
   base::Guarded<Stopping> stopping;
+  std::timed_mutex updating;  // UpdateResources, one at a time
   base::UniqueFd sooner;  // eventfd: kill_at became earlier
 };
 

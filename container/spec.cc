@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <initializer_list>
 
 #include "base/strings.h"
 #include "container/apparmor.h"
 #include "container/capabilities.h"
+#include "container/cdi.h"
 #include "container/devices.h"
 #include "container/process.h"
 #include "container/seccomp.h"
@@ -102,6 +104,7 @@ base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOpti
   process.gid = static_cast<uint32_t>(request.user.gid);
   for (const int64_t group : request.user.groups) process.additional_gids.push_back(static_cast<uint32_t>(group));
   ASSIGN_OR_RETURN(process.capabilities, MapCapabilities(security, options.default_capabilities, options.own_capabilities));
+  process.rlimits = options.rlimits;
   process.no_new_privileges = security.no_new_privs();
   ASSIGN_OR_RETURN(process.apparmor_profile, MapApparmor(security, options.apparmor_default_loads));
   if (config.linux().has_resources()) {
@@ -115,9 +118,23 @@ base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOpti
   return process;
 }
 
-void Annotate(const SpecRequest& request, oci::Spec& spec) {
+// What a runtime is told beside the specification: from the operator, then from the request as far as the operator allows it
+// (nothing else there changes what is done), then what is always so.
+void Annotate(const SpecRequest& request, const Handler& handler, oci::Spec& spec) {
   const auto& metadata = request.pod.config->metadata();
   spec.annotations = {
+      // With systemd a container is ended like a service when the node goes down, in time for its monitor to note how: without these
+      // it is met by the last sweep over all processes, which waits 90 s for one that ignores SIGTERM.
+      {"org.systemd.property.DefaultDependencies", "true"},
+      {"org.systemd.property.TimeoutStopUSec", "uint64 10000000"},
+  };
+  for (const auto& [key, value] : handler.annotations) spec.annotations[key] = value;
+  for (const auto* given : {&request.pod.config->annotations(), &request.config.annotations()}) {
+    for (const auto& [key, value] : *given) {
+      if (handler.Allows(key)) spec.annotations[key] = value;
+    }
+  }
+  const std::initializer_list<std::pair<const char*, std::string>> fixed = {
       {"io.kubernetes.cri.container-type", "container"},
       {"io.kubernetes.cri.container-name", request.config.metadata().name()},
       {"io.kubernetes.cri.image-name", request.image_name},
@@ -127,11 +144,8 @@ void Annotate(const SpecRequest& request, oci::Spec& spec) {
       {"io.kubernetes.cri.sandbox-uid", metadata.uid()},
       // crun: no group of its own making below the scope, so that a container's cgroup is where every other runtime has it.
       {"run.oci.systemd.subgroup", ""},
-      // With systemd a container is ended like a service when the node goes down, in time for its monitor to note how: without these
-      // it is met by the last sweep over all processes, which waits 90 s for one that ignores SIGTERM.
-      {"org.systemd.property.DefaultDependencies", "true"},
-      {"org.systemd.property.TimeoutStopUSec", "uint64 10000000"},
   };
+  for (const auto& [key, value] : fixed) spec.annotations[key] = value;
 }
 
 }  // namespace
@@ -139,10 +153,7 @@ void Annotate(const SpecRequest& request, oci::Spec& spec) {
 base::Status CheckConfig(const cri::ContainerConfig& config, const Pod& pod) {
   if (config.metadata().name().empty()) return Fail(Code::kInvalidArgument, "config.metadata.name is missing");
   if (config.image().image().empty()) return Fail(Code::kInvalidArgument, "config.image is missing");
-  if (config.cdi_devices_size() > 0) return Fail(Code::kUnimplemented, "CDI_devices are not supported by this version");
-  const bool cdi_annotation = std::any_of(config.annotations().begin(), config.annotations().end(),
-                                          [](const auto& annotation) { return annotation.first.starts_with("cdi.k8s.io/"); });
-  if (cdi_annotation) return Fail(Code::kUnimplemented, "annotations cdi.k8s.io/ are not supported by this version");
+  if (auto devices = CdiNames(config); !devices) return tl::make_unexpected(std::move(devices).error());
   const base::Path log_path = base::Path(config.log_path()).lexically_normal();
   if (log_path.is_absolute() || (!log_path.empty() && *log_path.begin() == "..") || config.log_path().find('\0') != std::string::npos) {
     return Fail(Code::kInvalidArgument, "log_path \"", config.log_path(), "\" leaves the log directory");
@@ -171,7 +182,9 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
   if (options.resources.cgroup_v2 && !security.privileged()) spec.namespaces.push_back({"cgroup", ""});
   spec.cgroups_path = request.cgroups_path;
   ASSIGN_OR_RETURN(spec.resources, MapResources(config.linux().resources(), options.resources));
-  ASSIGN_OR_RETURN(DevicePlan devices, MapDevices(config, paths, context));
+  ASSIGN_OR_RETURN(DevicePlan devices, MapDevices(config, paths, context,
+                                                     {.without_host_devices = options.handler.privileged_without_host_devices,
+                                                      .owner_from_security_context = options.device_owner_from_security_context}));
   spec.devices = std::move(devices.devices);
   spec.resources.devices = std::move(devices.rules);
   if (!security.privileged()) {
@@ -183,7 +196,7 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
   }
   spec.process.selinux_label = request.labels.process;
   spec.mount_label = request.labels.files;
-  Annotate(request, spec);
+  Annotate(request, options.handler, spec);
   oci::HookSubject subject{.command = spec.process.args.front(),
                            .annotations = {config.annotations().begin(), config.annotations().end()},
                            .has_bind_mounts = config.mounts_size() > 0};

@@ -7,6 +7,7 @@
 
 #include "base/context.h"
 #include "base/result.h"
+#include "container/handler.h"
 #include "container/mounts.h"
 #include "container/pod.h"
 #include "container/resources.h"
@@ -27,6 +28,9 @@ struct SpecOptions {
   bool clamp_oom_score_adj = true;
   bool apparmor_default_loads = false;
   ResourceOptions resources;
+  Handler handler;                  // that the pod runs with
+  std::vector<oci::Rlimit> rlimits;  // of every process; empty: the daemon's own
+  bool device_owner_from_security_context = false;
   MountOptions mounts;
   std::string oci_version = "1.0.2";  // that the runtime in use understands
 };

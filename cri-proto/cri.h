@@ -8,6 +8,7 @@ class LinuxContainerResources;
 class LinuxContainerSecurityContext;
 class Mount;
 class PodSandboxConfig;
+class UpdatePodSandboxResourcesRequest;
 }  // namespace runtime::v1
 
 namespace berth {

@@ -23,7 +23,7 @@ constexpr bool CanChange(State from, State to) { return from == State::kReady &&
 
 struct Sandbox {
   std::string id;
-  std::shared_ptr<const cri::PodSandboxConfig> config;  // as the caller sent it
+  std::shared_ptr<const cri::PodSandboxConfig> config;  // as the caller sent it; linux.overhead and .resources as last updated
   std::string request_digest;   // of the whole request: a retry is recognised by it
   std::string runtime_handler;  // as requested; "" is the default
   std::string runtime;          // what that means here, never empty

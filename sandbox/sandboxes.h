@@ -90,6 +90,9 @@ class Sandboxes {
   // A TCP connection to a port of the pod's loopback, IPv4 before IPv6; non-blocking. Blocks until it stands.
   base::Result<base::UniqueFd> Connect(const std::string& id, uint16_t port, const base::Context& context);
 
+  // Stores what the pod's limits and overhead have become; the pod's cgroup is the kubelet's. Durable. kNotFound.
+  base::Status UpdateResources(const std::string& id, const cri::UpdatePodSandboxResourcesRequest& request);
+
   size_t dirty() const { return store_.dirty(); }
   size_t RetryDirty() { return store_.RetryDirty(); }
 

@@ -142,6 +142,7 @@ struct Daemon::Parts {
   std::unique_ptr<Executors> executors;
   std::unique_ptr<kernel::CgroupTree> cgroups;
   const kernel::Systemd systemd_manager;
+  std::unique_ptr<container::CdiDevices> cdi;
   container::ApparmorDefault apparmor{FindApparmorParser()};
   std::unique_ptr<kernel::ForeignPaths> paths;
   container::Runtimes runtimes;
@@ -232,6 +233,7 @@ base::Status Daemon::Parts::Make() {
   leftovers = std::make_unique<state::LeftoverQueue>(std::move(queue));
 
   ASSIGN_OR_RETURN(const kernel::CapabilitySets capabilities, kernel::OwnCapabilities());
+  cdi = std::make_unique<container::CdiDevices>(std::vector<base::Path>(config.container.cdi_dirs.begin(), config.container.cdi_dirs.end()));
   container::Parts container_parts{.state_folder = config.state_root / "containers",
                                    .run_folder = config.run_root / "containers",
                                    .trash_folder = config.state_root / "trash",
@@ -244,7 +246,11 @@ base::Status Daemon::Parts::Make() {
   container_parts.spec.hook_folders = {config.container.hooks_dirs.begin(), config.container.hooks_dirs.end()};
   container_parts.spec.own_capabilities = capabilities.bounding;
   container_parts.spec.clamp_oom_score_adj = config.container.clamp_oom_score_adj;
-  container_parts.spec.resources = ResourceOptionsOf(*cgroups, config.container.pids_limit);
+  container_parts.spec.resources = ResourceOptionsOf(*cgroups, config.container);
+  container_parts.spec.rlimits = RlimitsOf(config.container.default_ulimits);
+  container_parts.spec.device_owner_from_security_context = config.container.device_ownership_from_security_context;
+  container_parts.cdi = cdi.get();
+  container_parts.handlers = HandlersOf(config.runtimes);
   container_parts.spec.mounts.own_roots = {WithoutLinks(config.state_root), WithoutLinks(config.run_root)};
   container_parts.spec.apparmor_default_loads = apparmor.can_load();
   if (container::HasApparmor() && !apparmor.can_load()) {

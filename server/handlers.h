@@ -21,6 +21,7 @@ BERTH_HANDLER(UpdateRuntimeConfig);
 BERTH_HANDLER(RunPodSandbox);
 BERTH_HANDLER(StopPodSandbox);
 BERTH_HANDLER(RemovePodSandbox);
+BERTH_HANDLER(UpdatePodSandboxResources);
 BERTH_HANDLER(PodSandboxStatus);     // snapshot
 BERTH_HANDLER(ListPodSandbox);       // snapshot
 
@@ -30,7 +31,9 @@ BERTH_HANDLER(StopContainer);
 BERTH_HANDLER(RemoveContainer);
 BERTH_HANDLER(ListContainers);       // snapshot
 BERTH_HANDLER(ContainerStatus);      // snapshot
+BERTH_HANDLER(UpdateContainerResources);
 BERTH_HANDLER(ReopenContainerLog);
+BERTH_HANDLER(CheckpointContainer);
 BERTH_HANDLER(ExecSync);
 BERTH_HANDLER(Exec);                 // snapshot
 BERTH_HANDLER(Attach);               // snapshot

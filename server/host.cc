@@ -3,7 +3,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <cctype>
 #include <filesystem>
+
+#include "config/units.h"
 
 namespace berth::server {
 namespace {
@@ -97,11 +100,40 @@ base::Result<std::string> DefaultRuntime(const config::Config& config, const con
   return runtimes.empty() ? std::string() : runtimes.begin()->first;
 }
 
-container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups, int64_t pids_limit) {
+container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups, const config::Config::Container& config) {
   return {.cgroup_v2 = cgroups.unified(),
           .swap_controller = HasSwapController(cgroups),
           .hugetlb_controller = cgroups.HasController("hugetlb"),
-          .pids_limit = pids_limit};
+          .pids_limit = config.pids_limit,
+          .memory_minimum = static_cast<int64_t>(config.memory_minimum.bytes)};
+}
+
+std::vector<oci::Rlimit> RlimitsOf(const std::vector<std::string>& ulimits) {
+  std::vector<oci::Rlimit> out;
+  for (const std::string& text : ulimits) {
+    const auto limit = config::ParseUlimit(text);
+    if (!limit) continue;  // the configuration was checked by the same function
+    std::string type = "RLIMIT_";
+    for (const char c : limit->name) type.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+    // Of two with one name the later counts: drop-ins come last.
+    std::erase_if(out, [&](const oci::Rlimit& other) { return other.type == type; });
+    out.push_back({.type = std::move(type), .hard = limit->hard, .soft = limit->soft});
+  }
+  return out;
+}
+
+std::map<std::string, container::Handler> HandlersOf(const std::map<std::string, config::Runtime>& runtimes) {
+  std::map<std::string, container::Handler> out;
+  for (const auto& [name, runtime] : runtimes) {
+    container::Handler& handler = out[name];
+    handler.privileged_without_host_devices = runtime.privileged_without_host_devices;
+    handler.allowed_annotations = runtime.allowed_annotations;
+    for (const std::string& text : runtime.annotations) {
+      const size_t equals = text.find('=');
+      handler.annotations[text.substr(0, equals)] = text.substr(equals + 1);
+    }
+  }
+  return out;
 }
 
 }  // namespace berth::server

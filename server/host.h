@@ -1,7 +1,9 @@
 // What this host and this process are like, looked at once at the start.
 #pragma once
 
+#include <map>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "config/config.h"
@@ -30,6 +32,8 @@ base::Result<container::Runtimes> FindRuntimes(const config::Config& config, con
 // The configured one (an error when it is not there), else crun, else runc, else "".
 base::Result<std::string> DefaultRuntime(const config::Config& config, const container::Runtimes& runtimes);
 
-container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups, int64_t pids_limit);
+container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups, const config::Config::Container& config);
+std::vector<oci::Rlimit> RlimitsOf(const std::vector<std::string>& ulimits);
+std::map<std::string, container::Handler> HandlersOf(const std::map<std::string, config::Runtime>& runtimes);
 
 }  // namespace berth::server

@@ -28,7 +28,7 @@ class DevicesTest : public testing::Test {
   }
   base::Result<DevicePlan> Map() {
     kernel::ForeignPaths paths(WithHelper());
-    return MapDevices(config_, paths, kLong);
+    return MapDevices(config_, paths, kLong, options_);
   }
   void ExpectRefused(const std::string& message) {
     const auto plan = Map();
@@ -38,6 +38,7 @@ class DevicesTest : public testing::Test {
   }
   kernel::TempFolder temp_;
   cri::ContainerConfig config_ = SomeContainer();
+  DeviceOptions options_;
 };
 
 TEST_F(DevicesTest, EverythingIsDeniedButTheUsual) {
@@ -145,6 +146,32 @@ TEST_F(DevicesTest, PrivilegedHasTheHostsDevicesAndMayUseAll) {
     }
   }
   EXPECT_TRUE(paths.contains("/dev/null") && paths.contains("/dev/zero"));
+}
+
+TEST_F(DevicesTest, PrivilegedWithoutTheHostsDevicesIsLikeOthers) {
+  Security(config_).set_privileged(true);
+  options_.without_host_devices = true;
+  Add("/dev/zero", "/dev/mine", "r");
+  const auto plan = Map();
+  ASSERT_TRUE(plan) << ErrorOf(plan);
+  ASSERT_EQ(plan->devices.size(), 1u);
+  EXPECT_EQ(plan->devices[0].path, "/dev/mine");
+  EXPECT_EQ(Line(plan->rules.front()), "deny a *:* rwm");
+  EXPECT_EQ(Line(plan->rules.back()), "allow c 1:5 r");
+}
+
+TEST_F(DevicesTest, RequestedDevicesBelongToTheContainersUserWhenAsked) {
+  Security(config_).mutable_run_as_user()->set_value(1000);
+  Security(config_).mutable_run_as_group()->set_value(2000);
+  Add("/dev/zero");
+  auto plan = Map();
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->devices[0].uid, 0u);
+  options_.owner_from_security_context = true;
+  plan = Map();
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->devices[0].uid, 1000u);
+  EXPECT_EQ(plan->devices[0].gid, 2000u);
 }
 
 }  // namespace

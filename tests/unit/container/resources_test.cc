@@ -46,6 +46,8 @@ TEST(Resources, SwapIsMemoryAndSwapTogether) {
            Case{-1, 0, true, R"({"memory":{"limit":-1}})"},
            Case{1000, 999, true, "resources: memory_swap_limit_in_bytes 999 is memory and swap together and cannot be below the memory limit 1000"},
            Case{1000, 999, false, "resources: memory_swap_limit_in_bytes 999 is memory and swap together and cannot be below the memory limit 1000"},
+           Case{-1, 2000, true, "resources: memory_swap_limit_in_bytes 2000 needs memory_limit_in_bytes, which it includes"},
+           Case{0, 2000, true, "resources: memory_swap_limit_in_bytes 2000 needs memory_limit_in_bytes, which it includes"},
            Case{-2, 0, true, "resources: memory_limit_in_bytes -2 is negative"},
            Case{0, -2, true, "resources: memory_swap_limit_in_bytes -2 is negative"},
        }) {
@@ -66,6 +68,24 @@ TEST(Resources, HugePagesWithoutAControllerMustBeZero) {
   request.mutable_hugepage_limits(0)->set_limit(1 << 21);
   EXPECT_EQ(Map(request), R"({"hugepageLimits":[{"limit":2097152,"pageSize":"2MB"}]})");
   EXPECT_EQ(Map(request, {.cgroup_v2 = true}), "resources: hugepage_limits: this host has no hugetlb cgroup controller");
+}
+
+TEST(Resources, EachErrorNamesItsField) {
+  cri::LinuxContainerResources request;
+  request.add_hugepage_limits()->set_page_size("../x");
+  EXPECT_EQ(Map(request), "resources: hugepage_limits: page_size \"../x\" is not of the form 2MB");
+  request.Clear();
+  request.set_cpuset_cpus("0\n1");
+  EXPECT_EQ(Map(request), "resources: cpuset_cpus \"0\n1\" is no list of numbers and ranges");
+  request.Clear();
+  request.set_cpuset_mems("all");
+  EXPECT_EQ(Map(request), "resources: cpuset_mems \"all\" is no list of numbers and ranges");
+  request.Clear();
+  request.set_cpu_quota(-2);
+  EXPECT_EQ(Map(request), "resources: cpu_quota -2 is negative");
+  request.Clear();
+  request.set_memory_limit_in_bytes(4095);
+  EXPECT_EQ(Map(request, {.memory_minimum = 4096}), "resources: memory_limit_in_bytes 4095 is below the least that this node takes, 4096");
 }
 
 TEST(Resources, UnifiedNeedsVersion2AndNamesOfFiles) {

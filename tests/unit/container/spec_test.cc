@@ -179,6 +179,37 @@ TEST_F(SpecTest, OomScoreIsCheckedBeforeItIsNarrowed) {
   EXPECT_EQ(spec->process.oom_score_adj, std::nullopt);
 }
 
+TEST_F(SpecTest, AnnotationsOfRequestsNeedTheHandlersLeave) {
+  (*config_.mutable_annotations())["io.tool/own"] = "container";
+  (*config_.mutable_annotations())["run.oci.keep_original_groups"] = "1";
+  (*config_.mutable_annotations())["io.kubernetes.cri.sandbox-id"] = "forged";
+  pod_ = SomePod([](auto& pod) {
+    (*pod.mutable_annotations())["io.tool/own"] = "pod";
+    (*pod.mutable_annotations())["io.tool/pods"] = "pod";
+  });
+  auto spec = Build();
+  ASSERT_TRUE(spec);
+  for (const auto& [key, value] : spec->annotations) {
+    EXPECT_FALSE(key.starts_with("io.tool/") || key == "run.oci.keep_original_groups") << key;
+  }
+  options_.handler = {.annotations = {{"io.tool/pods", "default"}, {"io.tool/more", "default"}}, .allowed_annotations = {"io.tool/*", "io.kubernetes.*"}};
+  spec = Build();
+  ASSERT_TRUE(spec);
+  EXPECT_EQ(spec->annotations.at("io.tool/own"), "container") << "its word counts more than its pod's";
+  EXPECT_EQ(spec->annotations.at("io.tool/pods"), "pod") << "and a request's more than the default";
+  EXPECT_EQ(spec->annotations.at("io.tool/more"), "default");
+  EXPECT_EQ(spec->annotations.at("io.kubernetes.cri.sandbox-id"), "p1") << "what the daemon says stays";
+  EXPECT_FALSE(spec->annotations.contains("run.oci.keep_original_groups"));
+}
+
+TEST_F(SpecTest, LimitsOfProcessesAreTheConfigurations) {
+  options_.rlimits = {{.type = "RLIMIT_NOFILE", .hard = 4096, .soft = 1024}};
+  const auto spec = Build();
+  ASSERT_TRUE(spec);
+  const auto process = nlohmann::json::parse(oci::ToJson(spec->process));
+  EXPECT_EQ(process["rlimits"].dump(), R"([{"hard":4096,"soft":1024,"type":"RLIMIT_NOFILE"}])");
+}
+
 TEST_F(SpecTest, OrdinaryRequestPassesTheCheck) {
   EXPECT_EQ(Check(), "");
   config_.set_log_path("app/..0.log");
@@ -258,12 +289,12 @@ TEST_F(SpecTest, UserNamespaceIsThePods) {
   ExpectRefused(Code::kInvalidArgument, "userns_options differ");
 }
 
-TEST_F(SpecTest, WhatThisVersionCannotDoIsSaid) {
-  config_.add_cdi_devices()->set_name("vendor/class=a");
-  ExpectRefused(Code::kUnimplemented, "CDI_devices");
+TEST_F(SpecTest, DevicesByNameHaveTheFormOfNames) {
+  config_.add_cdi_devices()->set_name("vendor/class");
+  ExpectRefused(Code::kInvalidArgument, "CDI_devices");
   config_.clear_cdi_devices();
-  (*config_.mutable_annotations())["cdi.k8s.io/x"] = "vendor/class=a";
-  ExpectRefused(Code::kUnimplemented, "cdi.k8s.io/");
+  (*config_.mutable_annotations())["cdi.k8s.io/x"] = "vendor/class";
+  ExpectRefused(Code::kInvalidArgument, "cdi.k8s.io/");
 }
 
 TEST_F(SpecTest, BadSeccompProfileFailsTheContainer) {

@@ -1,0 +1,103 @@
+// UpdateContainerResources: all of it or nothing, in the kernel and in the record.
+#include <mutex>
+
+#include "base/strings.h"
+#include "container/containers.h"
+#include "container/limits.h"
+#include "container/live.h"
+#include "cri-proto/api.pb.h"
+
+namespace berth::container {
+
+using base::Code;
+using base::Fail;
+
+namespace {
+
+constexpr auto kUndoTime = std::chrono::seconds(10);
+
+base::Status CheckState(const Container& container) {
+  if (container.state != State::kExited) return {};
+  return Fail(Code::kFailedPrecondition, "container ", container.id, " is ", StateName(container.state),
+              ", neither created nor running");
+}
+
+}  // namespace
+
+base::Status Containers::UpdateResources(const std::string& id_or_prefix, const cri::LinuxContainerResources& update,
+                                         const base::Context& context) {
+  ASSIGN_OR_RETURN(const auto found, Find(id_or_prefix));
+  const std::string id = found->id;
+  RETURN_IF_ERROR(CheckState(*found));
+  const LivePtr live = FindLive(id);
+  if (!live) return Fail(Code::kFailedPrecondition, "container ", id, " has ended");
+  // Held over the kernel's reclaim, unlike other locks: only updates of this container wait for it, and no longer than
+  // their call.
+  const std::unique_lock turn(live->updating, context.deadline());
+  if (!turn)
+    return Fail(Code::kDeadlineExceeded, "UpdateContainerResources ", id, ": another update of it is under way");
+
+  ASSIGN_OR_RETURN(const auto container, Find(id));
+  RETURN_IF_ERROR(CheckState(*container));
+  const cri::LinuxContainerResources& old = container->config->linux().resources();
+  ASSIGN_OR_RETURN(const cri::LinuxContainerResources merged, MergeResources(old, update));
+  ASSIGN_OR_RETURN(oci::Resources whole, MapResources(merged, parts_.spec.resources));
+
+  kernel::CgroupChange change;
+  base::Status done = SetLimits(*container, OnlyUpdated(whole, update), change, context);
+  if (done) {
+    auto config = std::make_shared<cri::ContainerConfig>(*container->config);
+    *config->mutable_linux()->mutable_resources() = merged;
+    const auto keep = [&](const Container& now) -> base::Result<Container> {
+      RETURN_IF_ERROR(CheckState(now));
+      Container changed = now;
+      changed.config = config;
+      return changed;
+    };
+    if (auto kept = store_.Update(id, keep, state::Persist::kMust, base::Durability::kDurable); !kept)
+      done = tl::make_unexpected(kept.error());
+  }
+  if (done) return {};
+  base::Error& error = done.error();
+  // systemd would bring the new values back at its next reload.
+  if (parts_.systemd_cgroup) {
+    const auto before = MapResources(old, parts_.spec.resources);
+    const auto runtime = RuntimeOf(container->runtime);
+    if (before && runtime) {
+      const base::Status back =
+          (*runtime)->Update(id, oci::ToJson(OnlyUpdated(*before, update)), life_.WithTimeout(kUndoTime));
+      if (!back) error.clean_up = back.error().message;
+    }
+  }
+  error.clean_up += change.Undo();
+  // A group that has gone is a container that has ended meanwhile.
+  if (const auto now = Find(id); !now || now.value()->state == State::kExited)
+    error.code = Code::kFailedPrecondition;
+  else if (error.err == EINVAL || error.err == ERANGE)
+    error.code = Code::kInvalidArgument;
+  return done;
+}
+
+// The OCI runtime's own update is not all or nothing, costs a process and leaves out huge pages with some; so the files
+// are written here. It is asked first for what only it does: limits that systemd must know of, and the weight that v2
+// has for shares.
+base::Status Containers::SetLimits(const Container& container, const oci::Resources& limits,
+                                   kernel::CgroupChange& change, const base::Context& context) {
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(container.cgroups_path));
+  oci::Resources asked;
+  if (parts_.systemd_cgroup)
+    asked = limits;
+  else if (parts_.cgroups->unified())
+    asked.cpu_shares = limits.cpu_shares;
+  if (const std::string text = oci::ToJson(asked); text != oci::ToJson(oci::Resources())) {
+    if (limits.cpu_shares && parts_.cgroups->unified()) {
+      ASSIGN_OR_RETURN(const base::Path folder, parts_.cgroups->Folder(group, "cpu"), "resources: cpu_shares");
+      RETURN_IF_ERROR(change.Keep(folder / "cpu.weight"), "resources: cpu_shares");
+    }
+    ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container.runtime));
+    RETURN_IF_ERROR(runtime->Update(container.id, text, context));
+  }
+  return WriteLimits(limits, *parts_.cgroups, group, change);
+}
+
+}  // namespace berth::container

@@ -1,0 +1,200 @@
+// UpdateContainerResources and UpdatePodSandboxResources, looked at in the container's cgroup and in its status.
+#include "base/strings.h"
+#include "tests/e2e/harness/fixture.h"
+
+namespace berth::e2e {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class Update : public OnRuntime {
+ protected:
+  static constexpr int64_t kMiB = 1 << 20;
+  using Change = std::function<void(v1::LinuxContainerResources&)>;
+
+  static bool V2() { return base::Exists("/sys/fs/cgroup/cgroup.controllers"); }
+  static v1::LinuxContainerResources Resources(const Change& change) {
+    v1::LinuxContainerResources out;
+    change(out);
+    return out;
+  }
+  static void AtFirst(v1::LinuxContainerResources& resources) {
+    resources.set_memory_limit_in_bytes(64 * kMiB);
+    resources.set_cpu_period(100000);
+    resources.set_cpu_quota(20000);
+    resources.set_cpu_shares(512);
+  }
+  Made Create(bool start) {
+    const auto change = [](v1::PodSandboxConfig&, v1::ContainerConfig& config) {
+      AtFirst(*config.mutable_linux()->mutable_resources());
+    };
+    return start ? RunContainer(Sh("sleep 1000"), change) : CreateContainer(Sh("sleep 1000"), change);
+  }
+  Reply<v1::UpdateContainerResourcesResponse> Send(const std::string& container, const Change& change) {
+    v1::UpdateContainerResourcesRequest request;
+    request.set_container_id(container);
+    *request.mutable_linux() = Resources(change);
+    return cri().Call(&v1::RuntimeService::Stub::UpdateContainerResources, request);
+  }
+  v1::LinuxContainerResources Shown(const std::string& container) {
+    const auto status = cri().Status(container);
+    EXPECT_CALL_OK(status);
+    return status->status().resources().linux();
+  }
+  // From outside, as a container that is not started has nobody inside.
+  static std::string File(const Made& made, const std::string& controller, const std::string& v1_name,
+                          const std::string& v2_name) {
+    const base::Path root = V2() ? "/sys/fs/cgroup" : base::Path("/sys/fs/cgroup") / controller;
+    const std::string parent = made.pod_config.linux().cgroup_parent();
+    base::Path group = root.native() + parent;
+    if (parent.ends_with(".slice")) {
+      group = root;
+      const std::string name = parent.substr(parent.rfind('/') == std::string::npos ? 0 : parent.rfind('/') + 1);
+      for (size_t dash = name.find('-'); dash != std::string::npos; dash = name.find('-', dash + 1))
+        group /= name.substr(0, dash) + ".slice";
+      group /= name;
+      group /= "berth-" + made.container + ".scope";
+    } else {
+      group /= "berth-" + made.container;
+    }
+    const auto text = base::ReadFile(group / (V2() ? v2_name : v1_name));
+    return text ? std::string(base::Trim(*text)) : text.error().message;
+  }
+  static std::string Memory(const Made& made) { return File(made, "memory", "memory.limit_in_bytes", "memory.max"); }
+  static std::string Quota(const Made& made) { return File(made, "cpu", "cpu.cfs_quota_us", "cpu.max"); }
+  static std::string QuotaOf(int64_t quota, int64_t period) {
+    return V2() ? base::Cat(quota, " ", period) : std::to_string(quota);
+  }
+};
+ON_EVERY_RUNTIME(Update);
+
+TEST_P(Update, RunningContainerGetsNewLimitsAndShowsThem) {
+  const Made made = Create(true);
+  const std::string weight = File(made, "cpu", "cpu.shares", "cpu.weight");
+  ASSERT_CALL_OK(Send(made.container, [](v1::LinuxContainerResources& resources) {
+    resources.set_memory_limit_in_bytes(128 * kMiB);
+    resources.set_cpu_quota(30000);
+    resources.set_cpu_shares(2048);
+    resources.set_cpuset_cpus("0");
+  }));
+  EXPECT_EQ(Memory(made), std::to_string(128 * kMiB));
+  EXPECT_EQ(Quota(made), QuotaOf(30000, 100000)) << "the period was not named and stays";
+  EXPECT_NE(File(made, "cpu", "cpu.shares", "cpu.weight"), weight);
+  if (!V2()) {
+    EXPECT_EQ(File(made, "cpu", "cpu.shares", ""), "2048");
+  }
+  EXPECT_EQ(File(made, "cpuset", "cpuset.cpus", "cpuset.cpus"), "0");
+  const auto wanted = Resources([&](v1::LinuxContainerResources& resources) {
+    resources = made.config.linux().resources();
+    resources.set_memory_limit_in_bytes(128 * kMiB);
+    resources.set_cpu_quota(30000);
+    resources.set_cpu_shares(2048);
+    resources.set_cpuset_cpus("0");
+  });
+  EXPECT_THAT(Shown(made.container), SameMessage(wanted));
+  const auto inside = cri().Exec(
+      made.container, {"cat", V2() ? "/sys/fs/cgroup/memory.max" : "/sys/fs/cgroup/memory/memory.limit_in_bytes"});
+  ASSERT_CALL_OK(inside);
+  EXPECT_EQ(inside->stdout(), std::to_string(128 * kMiB) + "\n");
+
+  // Down again, far below: memory and swap in the other order.
+  ASSERT_CALL_OK(Send(made.container, [](v1::LinuxContainerResources& resources) {
+    resources.set_memory_limit_in_bytes(32 * kMiB);
+    resources.set_memory_swap_limit_in_bytes(48 * kMiB);
+    resources.set_cpu_quota(-1);
+  }));
+  EXPECT_EQ(Memory(made), std::to_string(32 * kMiB));
+  EXPECT_EQ(Quota(made), V2() ? "max 100000" : "-1");
+  const std::string swap = File(made, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max");
+  if (swap.find("No such file") == std::string::npos) {
+    EXPECT_EQ(swap, std::to_string((V2() ? 16 : 48) * kMiB));
+  }
+}
+
+TEST_P(Update, CreatedContainerKeepsNewLimitsWhenItStarts) {
+  const Made made = Create(false);
+  ASSERT_CALL_OK(Send(made.container,
+                      [](v1::LinuxContainerResources& resources) { resources.set_memory_limit_in_bytes(96 * kMiB); }));
+  EXPECT_EQ(Memory(made), std::to_string(96 * kMiB));
+  ASSERT_CALL_OK(cri().Start(made.container));
+  EXPECT_EQ(Memory(made), std::to_string(96 * kMiB));
+  EXPECT_EQ(Shown(made.container).memory_limit_in_bytes(), 96 * kMiB);
+}
+
+TEST_P(Update, NewLimitsAreShownAfterTheDaemonWasKilled) {
+  const Made made = Create(true);
+  ASSERT_CALL_OK(Send(made.container, [](v1::LinuxContainerResources& resources) { resources.set_cpu_quota(30000); }));
+  Restart();
+  EXPECT_EQ(Shown(made.container).cpu_quota(), 30000);
+  EXPECT_EQ(Shown(made.container).memory_limit_in_bytes(), 64 * kMiB);
+  EXPECT_EQ(Quota(made), QuotaOf(30000, 100000));
+}
+
+TEST_P(Update, ItIsAllOrNothing) {
+  const Made made = Create(true);
+  const auto before = Shown(made.container);
+  // No node has that processor: the kernel refuses it, after the quota was written.
+  const auto refused = Send(made.container, [](v1::LinuxContainerResources& resources) {
+    resources.set_memory_limit_in_bytes(128 * kMiB);
+    resources.set_cpu_quota(30000);
+    resources.set_cpuset_cpus("4090");
+  });
+  EXPECT_EQ(refused.code(), grpc::StatusCode::INVALID_ARGUMENT) << refused.message();
+  EXPECT_THAT(refused.message(), HasSubstr("resources: cpuset_cpus"));
+  EXPECT_EQ(Quota(made), QuotaOf(20000, 100000));
+  EXPECT_EQ(Memory(made), std::to_string(64 * kMiB));
+  EXPECT_THAT(Shown(made.container), SameMessage(before));
+}
+
+TEST_P(Update, WhatCannotBeIsRefusedByName) {
+  const Made made = Create(true);
+  const auto swap = Send(
+      made.container, [](v1::LinuxContainerResources& resources) { resources.set_memory_swap_limit_in_bytes(kMiB); });
+  EXPECT_EQ(swap.code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(swap.message(), StartsWith("resources: memory_swap_limit_in_bytes"));
+  const auto small =
+      Send(made.container, [](v1::LinuxContainerResources& resources) { resources.set_memory_limit_in_bytes(1000); });
+  EXPECT_EQ(small.code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(small.message(), StartsWith("resources: memory_limit_in_bytes 1000 is below"));
+  const auto score =
+      Send(made.container, [](v1::LinuxContainerResources& resources) { resources.set_oom_score_adj(500); });
+  EXPECT_THAT(score.message(), StartsWith("resources: oom_score_adj"));
+  if (!V2()) {
+    const auto unified = Send(made.container, [](v1::LinuxContainerResources& resources) {
+      (*resources.mutable_unified())["memory.high"] = "1";
+    });
+    EXPECT_EQ(unified.message(), "resources: unified needs cgroup v2");
+  }
+}
+
+TEST_P(Update, EndedAndUnknownContainers) {
+  const Made made = RunContainer(Sh("true"));
+  WaitExited(made.container);
+  const auto change = [](v1::LinuxContainerResources& resources) { resources.set_cpu_shares(2); };
+  EXPECT_EQ(Send(made.container, change).code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(Send("0123456789abcdef", change).code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_P(Update, PodsResourcesAreStoredAndShown) {
+  const Made made = RunContainer(Sh("sleep 1000"));
+  v1::UpdatePodSandboxResourcesRequest request;
+  request.set_pod_sandbox_id(made.pod);
+  request.mutable_resources()->set_cpu_shares(4242);
+  request.mutable_overhead()->set_memory_limit_in_bytes(7 * kMiB);
+  ASSERT_CALL_OK(cri().Call(&v1::RuntimeService::Stub::UpdatePodSandboxResources, request));
+  Restart();
+  v1::PodSandboxStatusRequest ask;
+  ask.set_pod_sandbox_id(made.pod);
+  ask.set_verbose(true);
+  const auto status = cri().Call(&v1::RuntimeService::Stub::PodSandboxStatus, ask);
+  ASSERT_CALL_OK(status);
+  EXPECT_THAT(status->info().at("info"), HasSubstr(R"("resources":{"cpuShares":"4242"})"));
+  EXPECT_THAT(status->info().at("info"), HasSubstr(R"("overhead":{"memoryLimitInBytes":"7340032"})"));
+  request.set_pod_sandbox_id("0123456789abcdef");
+  EXPECT_EQ(cri().Call(&v1::RuntimeService::Stub::UpdatePodSandboxResources, request).code(),
+            grpc::StatusCode::NOT_FOUND);
+}
+
+}  // namespace
+}  // namespace berth::e2e
