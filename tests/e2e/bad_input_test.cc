@@ -171,8 +171,22 @@ TEST_F(BadInput, MalformedReferencesAreInvalid) {
 }
 
 TEST_F(BadInput, UnservedMethodsSayTheirName) {
-  auto answer = cri().Call(&Runtime::CheckpointContainer, v1::CheckpointContainerRequest());
-  Expect(answer, StatusCode::UNIMPLEMENTED, "CheckpointContainer");
+  auto answer = cri().Call(&Runtime::CheckpointPod, v1::CheckpointPodRequest());
+  Expect(answer, StatusCode::UNIMPLEMENTED, "CheckpointPod");
+}
+
+TEST_F(BadInput, CheckpointIsJudgedAndThenRefusedWithTheReason) {
+  const Made made = RunContainer(Sh("sleep 1000"));
+  v1::CheckpointContainerRequest request;
+  Expect(cri().Call(&Runtime::CheckpointContainer, request), StatusCode::INVALID_ARGUMENT, "container id is missing");
+  request.set_container_id("0123456789abcdef");
+  Expect(cri().Call(&Runtime::CheckpointContainer, request), StatusCode::NOT_FOUND, "0123456789abcdef");
+  request.set_container_id(made.container);
+  request.set_location("relative.tar");
+  Expect(cri().Call(&Runtime::CheckpointContainer, request), StatusCode::INVALID_ARGUMENT, "location");
+  request.set_location((folder() / "archive.tar").string());
+  Expect(cri().Call(&Runtime::CheckpointContainer, request), StatusCode::UNIMPLEMENTED, "CheckpointContainer");
+  EXPECT_FALSE(base::Exists(folder() / "archive.tar"));
 }
 
 }  // namespace
