@@ -78,9 +78,8 @@ base::Status Containers::UpdateResources(const std::string& id_or_prefix, const 
   return done;
 }
 
-// The OCI runtime's own update is not all or nothing, costs a process and leaves out huge pages with some; so the files
-// are written here. It is asked first for what only it does: limits that systemd must know of, and the weight that v2
-// has for shares.
+// The OCI runtime's own update promises no all or nothing and costs a process; so the files are written here. It is
+// asked first for what only it does: limits that systemd must know of, and the weight that v2 has for shares.
 base::Status Containers::SetLimits(const Container& container, const oci::Resources& limits,
                                    kernel::CgroupChange& change, const base::Context& context) {
   ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(container.cgroups_path));
