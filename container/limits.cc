@@ -134,12 +134,12 @@ base::Status WriteHugepages(const oci::Resources& limits, const Writer& writer) 
 
 base::Result<cri::LinuxContainerResources> MergeResources(const cri::LinuxContainerResources& old,
                                                           const cri::LinuxContainerResources& update) {
-  if (update.oom_score_adj() != 0 && update.oom_score_adj() != old.oom_score_adj()) {
-    return Fail(Code::kInvalidArgument, "resources: oom_score_adj cannot be changed in a container that is made");
-  }
   cri::LinuxContainerResources out = old;
   // Exactly the rule of proto3's own merging for scalars and maps; lists it would append.
   out.MergeFrom(update);
+  // The kubelet sends the score that a container made anew would get; of those that run no runtime changes it. The status says
+  // what is so.
+  out.set_oom_score_adj(old.oom_score_adj());
   *out.mutable_hugepage_limits() = old.hugepage_limits();
   for (const cri::HugepageLimit& limit : update.hugepage_limits()) {
     auto& limits = *out.mutable_hugepage_limits();

@@ -11,8 +11,7 @@
 namespace berth::container {
 
 // `old` with what `update` says: fields that are zero or empty there are left alone, huge pages by their size and
-// `unified` by its keys. kInvalidArgument for oom_score_adj, which the kernel keeps for each process and not for the
-// container.
+// `unified` by its keys. oom_score_adj stays, which the kernel keeps for each process and not for the container.
 base::Result<cri::LinuxContainerResources> MergeResources(const cri::LinuxContainerResources& old,
                                                           const cri::LinuxContainerResources& update);
 

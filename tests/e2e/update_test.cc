@@ -157,9 +157,6 @@ TEST_P(Update, WhatCannotBeIsRefusedByName) {
       Send(made.container, [](v1::LinuxContainerResources& resources) { resources.set_memory_limit_in_bytes(1000); });
   EXPECT_EQ(small.code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(small.message(), StartsWith("resources: memory_limit_in_bytes 1000 is below"));
-  const auto score =
-      Send(made.container, [](v1::LinuxContainerResources& resources) { resources.set_oom_score_adj(500); });
-  EXPECT_THAT(score.message(), StartsWith("resources: oom_score_adj"));
   if (!V2()) {
     const auto unified = Send(made.container, [](v1::LinuxContainerResources& resources) {
       (*resources.mutable_unified())["memory.high"] = "1";

@@ -62,15 +62,13 @@ TEST(MergedResources, ZeroFieldsAreLeftAloneAndListsGoByTheirKeys) {
   EXPECT_EQ(merged->unified().size(), 2u);
 }
 
-TEST(MergedResources, AnotherOomScoreIsAnError) {
+TEST(MergedResources, OomScoreStaysAsItIs) {
   cri::LinuxContainerResources old, update;
   old.set_oom_score_adj(7);
-  update.set_oom_score_adj(7);
-  EXPECT_TRUE(MergeResources(old, update));
-  update.set_oom_score_adj(8);
+  update.set_oom_score_adj(8);  // as a kubelet sends it with each resize
   const auto merged = MergeResources(old, update);
-  ASSERT_FALSE(merged);
-  EXPECT_EQ(merged.error().message, "resources: oom_score_adj cannot be changed in a container that is made");
+  ASSERT_TRUE(merged);
+  EXPECT_EQ(merged->oom_score_adj(), 7);
 }
 
 TEST(MergedResources, OnlyWhatAnUpdateNamesIsWritten) {
