@@ -175,6 +175,8 @@ void AttachHub::ShutStdin() {
     if (!client_[i].fd || !client_[i].reads) continue;
     client_[i].reads = false;
     shutdown(client_[i].fd.get(), SHUT_RD);
+    // What is queued would keep its sender waiting for room, for ever; nothing is pending in memory_ any more.
+    while (recv(client_[i].fd.get(), memory_.bytes, sizeof memory_.bytes, MSG_DONTWAIT) > 0) {}
     poller_.Remove(client_[i].fd.get());
     poller_.Add(client_[i].fd.get(), kNothing, Source::kAttach, i);
   }
