@@ -143,6 +143,18 @@ base::Result<std::vector<CachedAttachment>> AttachmentCache::Find(std::string_vi
 
 base::Result<std::vector<CachedAttachment>> AttachmentCache::List() const { return LoadAll(folder_, {}); }
 
+base::Status AttachmentCache::RemoveTorn() const {
+  constexpr std::string_view kTemporary = ".tmp";  // base::WriteFile's
+  const auto files = base::ListFolder(folder_);
+  if (!files) return files.error().err == ENOENT ? base::Status() : base::Status(tl::make_unexpected(files.error()));
+  base::Status first;
+  for (const std::string& file : *files) {
+    if (!file.ends_with(kTemporary) || !ParseName(std::string_view(file).substr(0, file.size() - kTemporary.size()))) continue;
+    if (base::Status removed = base::RemoveFile(folder_ / file); !removed && first) first = std::move(removed);
+  }
+  return first;
+}
+
 base::Status AttachmentCache::Remove(const CachedAttachment& attachment) const {
   return base::RemoveFile(File(attachment.network, attachment.sandbox_id));
 }

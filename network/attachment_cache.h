@@ -33,6 +33,8 @@ class AttachmentCache {
   base::Result<std::vector<CachedAttachment>> Find(std::string_view sandbox_id, std::string_view network) const;
   base::Result<std::vector<CachedAttachment>> List() const;
   base::Status Remove(const CachedAttachment& attachment) const;  // already gone is success
+  // What a Put left that was killed in the middle. While nobody puts.
+  base::Status RemoveTorn() const;
   bool Has(std::string_view sandbox_id, std::string_view network) const;
 
  private:

@@ -199,7 +199,7 @@ base::Status Network::Check(const AttachRequest& request, const base::Context& c
 
 base::Status Network::Gc(const std::set<std::string>& valid, const base::Context& context) {
   ASSIGN_OR_RETURN(const auto attachments, cache_.List(), "CNI cache");
-  base::Status first;
+  base::Status first = cache_.RemoveTorn();
   for (const CachedAttachment& attachment : attachments) {
     if (valid.contains(attachment.sandbox_id)) continue;
     auto status = DelCached(attachment, {}, context, {});

@@ -28,6 +28,7 @@ void AttachSession::Attached(base::Result<Attachment> attachment) {
   attached_ = true;
   takes_input_ = attachment->takes_input;
   resize_ = std::move(attachment->resize);
+  if (!takes_input_) DropInput();  // what came before this was known
   packets_ = std::make_unique<Descriptor>(parts_.loop, attachment->packets.Release());
   if (size_ && resize_) resize_(size_->columns, size_->rows);
   Receive();
@@ -117,8 +118,7 @@ void AttachSession::SendInput() {
     if (sent < 0) {
       // Nobody reads it any more; the output goes on.
       takes_input_ = false;
-      input_.clear();
-      queued_ = 0;
+      DropInput();
       break;
     }
     queued_ -= packet.size();
@@ -129,6 +129,11 @@ void AttachSession::SendInput() {
     takes_input_ = false;
     shutdown(packets_->native_handle(), SHUT_WR);
   }
+}
+
+void AttachSession::DropInput() {
+  input_.clear();
+  queued_ = 0;
 }
 
 void AttachSession::InputMoved() {

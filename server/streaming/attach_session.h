@@ -27,6 +27,7 @@ class AttachSession final : public ChannelUser, public Session, public std::enab
   void Receive();
   bool TakePacket(std::string_view packet);
   void SendInput();
+  void DropInput();
   void InputMoved();
   void End(const Outcome& outcome);
 
