@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "conmon/passed_descriptor.h"
 #include "conmon/unix_address.h"
 
 namespace berth::conmon {
@@ -34,27 +34,11 @@ struct Packet {
 // The next packet; nothing when there is none yet.
 Result<std::optional<Packet>> Receive(int fd) {
   std::byte bytes[sizeof(Reply) + 1];
-  iovec part = {bytes, sizeof bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t got = 0;
-  do got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  while (got < 0 && errno == EINTR);
+  Packet packet;
+  const ssize_t got = ReceiveWithDescriptor(fd, bytes, sizeof bytes, packet.passed);
   if (got < 0 && errno == EAGAIN) return std::optional<Packet>();
   if (got < 0) return Unavailable(errno, "receive");
   if (got == 0) return Fail(Code::kUnavailable, "monitor: connection closed");
-  Packet packet;
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-      header->cmsg_len == CMSG_LEN(sizeof(int))) {
-    int passed = -1;
-    std::memcpy(&passed, CMSG_DATA(header), sizeof passed);
-    packet.passed.Reset(passed);
-  }
   const auto reply = DecodeReply({bytes, static_cast<size_t>(got)});
   if (!reply) return Fail(Code::kInternal, "monitor: reply of ", got, " bytes that this version does not know");
   packet.reply = *reply;

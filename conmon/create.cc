@@ -13,6 +13,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "conmon/passed_descriptor.h"
 #include "conmon/text.h"
 #include "conmon/unix_address.h"
 
@@ -270,25 +271,13 @@ bool Creation::AwaitEvent(SyncMessage& message, base::TimePoint until) {
 void Creation::ReceiveMaster() {
   // Runtimes send the terminal's name as data and the master as the one descriptor.
   char name[256];
-  iovec part = {name, sizeof name};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t got = recvmsg(console_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  const cmsghdr* header = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-      header->cmsg_len != CMSG_LEN(sizeof(int))) {
+  const ssize_t got = ReceiveWithDescriptor(console_.get(), name, sizeof name, out);
+  if (!out) {
     if (got < 0 && errno == EAGAIN) return;
     console_.Reset();  // whoever that was, it brought no terminal
     return;
   }
-  int master = -1;
-  std::memcpy(&master, CMSG_DATA(header), sizeof master);
-  out.Reset(master);
-  fcntl(master, F_SETFL, fcntl(master, F_GETFL) | O_NONBLOCK);
+  fcntl(out.get(), F_SETFL, fcntl(out.get(), F_GETFL) | O_NONBLOCK);
 }
 
 bool Creation::Adopt(SyncMessage& message) {

@@ -84,7 +84,7 @@ base::Status ApplyEdits(const CdiEdits& edits, oci::Spec& spec, kernel::ForeignP
     std::erase_if(spec.mounts, [&](const oci::Mount& other) { return other.destination == mount.destination; });
     spec.mounts.push_back(mount);
   }
-  for (const auto& [stage, hook] : edits.hooks) PutHook(stage, hook, spec.hooks);
+  for (const auto& [stage, hook] : edits.hooks) oci::StageOf(spec.hooks, stage)->push_back(hook);
   for (const uint32_t gid : edits.additional_gids) {
     auto& groups = spec.process.additional_gids;
     if (gid != 0 && std::find(groups.begin(), groups.end(), gid) == groups.end()) groups.push_back(gid);

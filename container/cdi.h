@@ -69,7 +69,4 @@ class CdiDevices {
 // Adds a device: one node for each path, and the right to use it.
 void PutDevice(oci::Device device, const std::string& access, oci::Spec& spec);
 
-// Adds a hook to a stage by the name that it has in config.json; false when there is no such stage.
-bool PutHook(const std::string& stage, oci::Hook hook, oci::Hooks& hooks);
-
 }  // namespace berth::container

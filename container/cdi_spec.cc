@@ -118,7 +118,7 @@ base::Status ReadHook(const Json& object, const std::string& what, CdiEdits& out
   if (timeout > 0) hook.timeout = static_cast<int>(timeout);
   if (!hook.path.starts_with('/')) return Fail(Code::kInvalidArgument, what, ": path of a hook is not absolute");
   oci::Hooks stages;
-  if (!PutHook(stage, hook, stages)) return Fail(Code::kInvalidArgument, what, ": hookName \"", stage, "\" is unknown");
+  if (oci::StageOf(stages, stage) == nullptr) return Fail(Code::kInvalidArgument, what, ": hookName \"", stage, "\" is unknown");
   out.hooks.emplace_back(stage, std::move(hook));
   return {};
 }
@@ -190,21 +190,6 @@ base::Result<CdiSpec> ParseCdiSpec(std::string_view text, const std::string& pat
     return {};
   }));
   return out;
-}
-
-bool PutHook(const std::string& stage, oci::Hook hook, oci::Hooks& hooks) {
-  const std::pair<std::string_view, std::vector<oci::Hook>*> stages[] = {{"prestart", &hooks.prestart},
-                                                                         {"createRuntime", &hooks.create_runtime},
-                                                                         {"createContainer", &hooks.create_container},
-                                                                         {"startContainer", &hooks.start_container},
-                                                                         {"poststart", &hooks.poststart},
-                                                                         {"poststop", &hooks.poststop}};
-  for (const auto& [name, list] : stages) {
-    if (name != stage) continue;
-    list->push_back(std::move(hook));
-    return true;
-  }
-  return false;
 }
 
 base::Result<std::vector<std::string>> CdiNames(const cri::ContainerConfig& config) {

@@ -2,14 +2,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "base/strings.h"
 #include "conmon/client.h"
+#include "conmon/passed_descriptor.h"
 #include "conmon/unix_address.h"
 #include "container/containers.h"
 #include "container/exec_files.h"
@@ -32,27 +31,6 @@ base::Result<base::UniqueFd> ConsoleListener(int folder, const std::string& name
   return listener;
 }
 
-// Runtimes send the terminal's name as data and the master as the one descriptor.
-base::UniqueFd ReceiveMaster(int connection) {
-  char name[256];
-  iovec part = {name, sizeof name};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t got = recvmsg(connection, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  const cmsghdr* header = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-      header->cmsg_len != CMSG_LEN(sizeof(int))) {
-    return {};
-  }
-  int master = -1;
-  std::memcpy(&master, CMSG_DATA(header), sizeof master);
-  return base::UniqueFd(master);
-}
-
 // Whether `fd` can be read before the child has ended; what came before its end counts.
 base::Result<bool> ReadableBeforeEnd(int fd, const base::Child& child, const base::Context& context) {
   while (true) {
@@ -72,7 +50,11 @@ base::Result<base::UniqueFd> AwaitMaster(int listener, const base::Child& child,
   const base::UniqueFd connection(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!connection) return base::FailErrno(errno, "accept on the console socket");
   ASSIGN_OR_RETURN(const bool sent, ReadableBeforeEnd(connection.get(), child, context));
-  return sent ? ReceiveMaster(connection.get()) : base::UniqueFd();
+  // Runtimes send the terminal's name as data and the master as the one descriptor.
+  base::UniqueFd master;
+  char name[256];
+  if (sent) (void)conmon::ReceiveWithDescriptor(connection.get(), name, sizeof name, master);
+  return master;
 }
 
 base::Status MakeNonBlocking(int fd) {

@@ -1,12 +1,8 @@
-#include "oci/hook_files.h"
+#include "container/hooks.h"
 
-#include <fcntl.h>
 #include <re2/re2.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -14,26 +10,15 @@
 #include "base/strings.h"
 #include "json/json.h"
 
-namespace berth::oci {
+namespace berth::container {
 namespace {
 
 using base::Code;
 using base::Fail;
-using base::Path;
 using Expression = std::unique_ptr<re2::RE2>;
-using Stage = std::vector<Hook> Hooks::*;
 
-constexpr size_t kMaxFile = 1 << 20;
-constexpr size_t kMaxFiles = 1000;       // of all folders
 constexpr size_t kMaxExpressions = 100;  // of one file
 constexpr int kMaxTimeout = 24 * 3600;
-
-constexpr std::array<std::pair<std::string_view, Stage>, 6> kStages = {{{"prestart", &Hooks::prestart},
-                                                                        {"createRuntime", &Hooks::create_runtime},
-                                                                        {"createContainer", &Hooks::create_container},
-                                                                        {"startContainer", &Hooks::start_container},
-                                                                        {"poststart", &Hooks::poststart},
-                                                                        {"poststop", &Hooks::poststop}}};
 
 base::Result<Expression> Compile(const std::string& pattern, std::string_view what) {
   re2::RE2::Options options;
@@ -49,11 +34,11 @@ bool Finds(const Expression& expression, const std::string& text) {
   return re2::RE2::PartialMatch(text, *expression);
 }
 
-base::Result<Hook> ReadHook(const nlohmann::json& document, std::string_view what) {
+base::Result<oci::Hook> ReadHook(const nlohmann::json& document, std::string_view what) {
   ASSIGN_OR_RETURN(const nlohmann::json* object, json::Object(document, "hook", what));
   if (object == nullptr) return Fail(Code::kInvalidArgument, what, ": hook is missing");
   json::Reader reader(*object, what);
-  Hook hook{.path = reader.Text("path"), .args = reader.Texts("args"), .env = reader.Texts("env"), .timeout = {}};
+  oci::Hook hook{.path = reader.Text("path"), .args = reader.Texts("args"), .env = reader.Texts("env"), .timeout = {}};
   RETURN_IF_ERROR(reader.status());
   if (!hook.path.starts_with('/')) return Fail(Code::kInvalidArgument, what, ": hook.path is not absolute");
   ASSIGN_OR_RETURN(const auto timeout, json::Int(*object, "timeout", what));
@@ -64,47 +49,24 @@ base::Result<Hook> ReadHook(const nlohmann::json& document, std::string_view wha
   return hook;
 }
 
-base::Result<std::vector<Stage>> ReadStages(const nlohmann::json& document, std::string_view what) {
+base::Result<std::vector<std::string>> ReadStages(const nlohmann::json& document, std::string_view what) {
   ASSIGN_OR_RETURN(const auto names, json::Strings(document, "stages", what));
-  std::vector<Stage> out;
+  std::vector<std::string> out;
+  oci::Hooks known;
   for (const std::string& name : names) {
-    const auto* const stage =
-        std::find_if(kStages.begin(), kStages.end(), [&](const auto& one) { return one.first == name; });
-    if (stage == kStages.end()) return Fail(Code::kInvalidArgument, what, ": stage \"", name, "\" is unknown");
-    if (std::find(out.begin(), out.end(), stage->second) == out.end()) out.push_back(stage->second);
+    if (oci::StageOf(known, name) == nullptr)
+      return Fail(Code::kInvalidArgument, what, ": stage \"", name, "\" is unknown");
+    if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
   }
   if (out.empty()) return Fail(Code::kInvalidArgument, what, ": stages are missing");
-  return out;
-}
-
-// A file that is no file is not opened: a FIFO would be waited for.
-base::Result<std::string> ReadRegular(const Path& path) {
-  struct stat info {};
-  if (stat(path.c_str(), &info) != 0) return base::FailErrno(errno, "stat ", path.native());
-  if (!S_ISREG(info.st_mode)) return Fail(Code::kInvalidArgument, path.native(), " is not a regular file");
-  return base::ReadFile(path, kMaxFile);
-}
-
-// By name; a later folder's file takes the place of an earlier one's.
-base::Result<std::map<std::string, Path>> FindFiles(const std::vector<Path>& folders) {
-  std::map<std::string, Path> out;
-  for (const Path& folder : folders) {
-    const auto names = base::ListFolder(folder);
-    if (!names && names.error().err == ENOENT) continue;
-    if (!names) return tl::make_unexpected(names.error());
-    for (const std::string& name : *names) {
-      if (name.ends_with(".json") && !name.starts_with('.')) out[name] = folder / name;
-    }
-    if (out.size() > kMaxFiles) return Fail(Code::kResourceExhausted, "more than ", kMaxFiles, " files with hooks");
-  }
   return out;
 }
 
 }  // namespace
 
 struct HookFile::Rule {
-  Hook hook;
-  std::vector<Stage> stages;
+  oci::Hook hook;
+  std::vector<std::string> stages;
   std::optional<bool> always;
   std::optional<bool> has_bind_mounts;
   std::vector<Expression> commands;
@@ -174,18 +136,19 @@ bool HookFile::Matches(const HookSubject& subject) const {
   });
 }
 
-void HookFile::AddTo(Hooks& hooks) const {
-  for (const Stage stage : rule_->stages) (hooks.*stage).push_back(rule_->hook);
+void HookFile::AddTo(oci::Hooks& hooks) const {
+  for (const std::string& stage : rule_->stages) oci::StageOf(hooks, stage)->push_back(rule_->hook);
 }
 
-base::Status AddHooks(const std::vector<Path>& folders, const HookSubject& subject, Hooks& hooks) {
-  ASSIGN_OR_RETURN(const auto files, FindFiles(folders), "hooks");
-  for (const auto& [name, path] : files) {
-    ASSIGN_OR_RETURN(const std::string text, ReadRegular(path), "hooks");
-    ASSIGN_OR_RETURN(const HookFile file, HookFile::Parse(text, base::Cat("hooks: ", path.native())));
-    if (file.Matches(subject)) file.AddTo(hooks);
+base::Status HookFolders::AddTo(const HookSubject& subject, oci::Hooks& hooks) const {
+  ASSIGN_OR_RETURN(const auto files, files_.Read(), "hooks");
+  std::map<std::string, const SpecFolders<HookFile>::File*> by_name;
+  for (const auto& file : files) by_name[file->file.path.filename().native()] = file.get();
+  for (const auto& [name, file] : by_name) {
+    if (!file->content) return Fail(file->content.error().code, "hooks: ", file->content.error().message);
+    if (file->content->Matches(subject)) file->content->AddTo(hooks);
   }
   return {};
 }
 
-}  // namespace berth::oci
+}  // namespace berth::container

@@ -7,13 +7,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/file.h"
 #include "base/result.h"
+#include "container/spec_folders.h"
 #include "oci/spec.h"
 
-namespace berth::oci {
+namespace berth::container {
 
 // What the conditions look at.
 struct HookSubject {
@@ -32,7 +34,7 @@ class HookFile {
   ~HookFile();
 
   bool Matches(const HookSubject& subject) const;  // all conditions hold
-  void AddTo(Hooks& hooks) const;                  // at each of its stages
+  void AddTo(oci::Hooks& hooks) const;             // at each of its stages
 
  private:
   struct Rule;
@@ -40,9 +42,17 @@ class HookFile {
   std::unique_ptr<const Rule> rule_;
 };
 
-// Adds the hooks of every *.json in `folders` that match, in the order of the files' names; of two files of one name
-// the one of the later folder counts. A missing folder is an empty one; a file that cannot be read or is wrong is an
-// error that names it.
-base::Status AddHooks(const std::vector<base::Path>& folders, const HookSubject& subject, Hooks& hooks);
+// Thread-safe. Two files of one name: that of the later folder counts.
+class HookFolders {
+ public:
+  explicit HookFolders(std::vector<base::Path> folders) : files_(std::move(folders), {".json"}, HookFile::Parse) {}
 
-}  // namespace berth::oci
+  // Adds the hooks that match, in the order of their files' names. A file that cannot be used is an error that names
+  // it: a hook that guards something must not be passed over.
+  base::Status AddTo(const HookSubject& subject, oci::Hooks& hooks) const;
+
+ private:
+  SpecFolders<HookFile> files_;
+};
+
+}  // namespace berth::container

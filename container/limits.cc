@@ -132,8 +132,8 @@ base::Status WriteHugepages(const oci::Resources& limits, const Writer& writer) 
 
 }  // namespace
 
-base::Result<cri::LinuxContainerResources> MergeResources(const cri::LinuxContainerResources& old,
-                                                          const cri::LinuxContainerResources& update) {
+cri::LinuxContainerResources MergeResources(const cri::LinuxContainerResources& old,
+                                            const cri::LinuxContainerResources& update) {
   cri::LinuxContainerResources out = old;
   // Exactly the rule of proto3's own merging for scalars and maps; lists it would append.
   out.MergeFrom(update);

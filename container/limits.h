@@ -12,8 +12,8 @@ namespace berth::container {
 
 // `old` with what `update` says: fields that are zero or empty there are left alone, huge pages by their size and
 // `unified` by its keys. oom_score_adj stays, which the kernel keeps for each process and not for the container.
-base::Result<cri::LinuxContainerResources> MergeResources(const cri::LinuxContainerResources& old,
-                                                          const cri::LinuxContainerResources& update);
+cri::LinuxContainerResources MergeResources(const cri::LinuxContainerResources& old,
+                                            const cri::LinuxContainerResources& update);
 
 // Of `whole` (that is, mapped from the merged ones) what an update that names these fields has to set.
 oci::Resources OnlyUpdated(oci::Resources whole, const cri::LinuxContainerResources& update);

@@ -14,7 +14,6 @@
 #include "container/selinux.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/limits.h"
-#include "oci/hook_files.h"
 
 namespace berth::container {
 namespace {
@@ -197,12 +196,12 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
   spec.process.selinux_label = request.labels.process;
   spec.mount_label = request.labels.files;
   Annotate(request, options.handler, spec);
-  oci::HookSubject subject{.command = spec.process.args.front(),
+  HookSubject subject{.command = spec.process.args.front(),
                            .annotations = {config.annotations().begin(), config.annotations().end()},
                            .has_bind_mounts = config.mounts_size() > 0};
   // The container's word counts more than its pod's.
   subject.annotations.insert(request.pod.config->annotations().begin(), request.pod.config->annotations().end());
-  RETURN_IF_ERROR(oci::AddHooks(options.hook_folders, subject, spec.hooks));
+  if (options.hooks != nullptr) RETURN_IF_ERROR(options.hooks->AddTo(subject, spec.hooks));
   return spec;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/context.h"
 #include "base/result.h"
+#include "container/hooks.h"
 #include "container/handler.h"
 #include "container/mounts.h"
 #include "container/pod.h"
@@ -22,7 +23,7 @@ namespace berth::container {
 
 // What the host and the configuration say; the same for every container.
 struct SpecOptions {
-  std::vector<base::Path> hook_folders;  // oci::AddHooks
+  const HookFolders* hooks = nullptr;  // null: none
   std::vector<std::string> default_capabilities;
   uint64_t own_capabilities = 0;  // the daemon's bounding set
   bool clamp_oom_score_adj = true;

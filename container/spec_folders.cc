@@ -29,12 +29,14 @@ base::Result<std::vector<SpecFile>> ListSpecFiles(const std::vector<base::Path>&
     for (const std::string& name : *names) {
       const base::Path path = folders[index] / name;
       struct stat info {};
-      if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
-      out.push_back(
-          {.path = path,
-           .folder = index,
-           .signature = base::Cat(info.st_dev, ".", info.st_ino, ".", info.st_size, ".", info.st_mtim.tv_sec, ".",
-                                  info.st_mtim.tv_nsec, ".", info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec)});
+      // Gone meanwhile, unless it is a link that leads nowhere.
+      if (stat(path.c_str(), &info) != 0 && lstat(path.c_str(), &info) != 0) continue;
+      std::string signature;
+      if (S_ISREG(info.st_mode)) {
+        signature = base::Cat(info.st_dev, ".", info.st_ino, ".", info.st_size, ".", info.st_mtim.tv_sec, ".",
+                              info.st_mtim.tv_nsec, ".", info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec);
+      }
+      out.push_back({.path = path, .folder = index, .signature = std::move(signature)});
     }
   }
   return out;

@@ -40,7 +40,7 @@ base::Status Containers::UpdateResources(const std::string& id_or_prefix, const 
   ASSIGN_OR_RETURN(const auto container, Find(id));
   RETURN_IF_ERROR(CheckState(*container));
   const cri::LinuxContainerResources& old = container->config->linux().resources();
-  ASSIGN_OR_RETURN(const cri::LinuxContainerResources merged, MergeResources(old, update));
+  const cri::LinuxContainerResources merged = MergeResources(old, update);
   ASSIGN_OR_RETURN(oci::Resources whole, MapResources(merged, parts_.spec.resources));
 
   kernel::CgroupChange change;

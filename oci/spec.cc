@@ -153,6 +153,13 @@ json SeccompJson(const Seccomp& seccomp) {
   return out;
 }
 
+constexpr std::pair<const char*, std::vector<Hook> Hooks::*> kStages[] = {{"prestart", &Hooks::prestart},
+                                                                          {"createRuntime", &Hooks::create_runtime},
+                                                                          {"createContainer", &Hooks::create_container},
+                                                                          {"startContainer", &Hooks::start_container},
+                                                                          {"poststart", &Hooks::poststart},
+                                                                          {"poststop", &Hooks::poststop}};
+
 json HooksJson(const Hooks& hooks) {
   const auto hook = [](const Hook& value) {
     json out = {{"path", value.path}};
@@ -162,12 +169,7 @@ json HooksJson(const Hooks& hooks) {
     return out;
   };
   json out = json::object();
-  Put(out, "prestart", Array(hooks.prestart, hook));
-  Put(out, "createRuntime", Array(hooks.create_runtime, hook));
-  Put(out, "createContainer", Array(hooks.create_container, hook));
-  Put(out, "startContainer", Array(hooks.start_container, hook));
-  Put(out, "poststart", Array(hooks.poststart, hook));
-  Put(out, "poststop", Array(hooks.poststop, hook));
+  for (const auto& [name, stage] : kStages) Put(out, name, Array(hooks.*stage, hook));
   return out;
 }
 
@@ -193,6 +195,13 @@ json LinuxJson(const Spec& spec) {
 }
 
 }  // namespace
+
+std::vector<Hook>* StageOf(Hooks& hooks, std::string_view name) {
+  for (const auto& [known, stage] : kStages) {
+    if (name == known) return &(hooks.*stage);
+  }
+  return nullptr;
+}
 
 std::string ToJson(const Spec& spec) {
   json out = {

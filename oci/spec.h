@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace berth::oci {
@@ -139,6 +140,9 @@ struct Hook {
 struct Hooks {
   std::vector<Hook> prestart, create_runtime, create_container, start_container, poststart, poststop;
 };
+
+// The hooks of a stage by the name that it has in config.json; null when there is no such stage.
+std::vector<Hook>* StageOf(Hooks& hooks, std::string_view name);
 
 struct Spec {
   std::string oci_version = "1.0.2";

@@ -33,7 +33,17 @@ struct Sandboxes::Making {
 
   bool user() const { return namespaces().has_userns_options() && namespaces().userns_options().mode() == cri::POD; }
   const cri::NamespaceOption& namespaces() const { return config.linux().security_context().namespace_options(); }
+  // A file or folder of ours that the pod's containers get: it belongs to the pod's own root and has its label.
+  base::Status HandOver(const base::Path& path) const;
 };
+
+base::Status Sandboxes::Making::HandOver(const base::Path& path) const {
+  if (user()) {
+    const kernel::UserMap map = UserMapOf(config);
+    if (chown(path.c_str(), map.uids.host, map.gids.host) != 0) return base::FailErrno(errno, "chown ", path.native());
+  }
+  return container::SetLabel(path, container::FileLabel(sandbox.selinux_label));
+}
 
 base::Result<std::string> Sandboxes::Run(const cri::PodSandboxConfig& config, const std::string& runtime_handler,
                                          const std::string& request_digest, const base::Context& context) {
@@ -121,11 +131,7 @@ base::Status Sandboxes::Build(Making& making, const base::Context& context, stat
   ASSIGN_OR_RETURN(const std::string hosts, HostsFile(sandbox.hostname, sandbox.ips));
   const base::Path hosts_file = Files(sandbox.id) / "hosts";
   RETURN_IF_ERROR(base::WriteFile(hosts_file, hosts, 0644));
-  RETURN_IF_ERROR(container::SetLabel(hosts_file, container::FileLabel(sandbox.selinux_label)));
-  if (making.user()) {
-    const kernel::UserMap map = UserMapOf(making.config);
-    if (chown(hosts_file.c_str(), map.uids.host, map.gids.host) != 0) return base::FailErrno(errno, "chown ", hosts_file.native());
-  }
+  RETURN_IF_ERROR(making.HandOver(hosts_file));
   ledgers_.With([&](auto& all) { all[sandbox.id] = making.ledger; });
   const auto publish = [&](const Sandbox&) -> base::Result<Sandbox> {
     return sandbox;
@@ -148,9 +154,7 @@ base::Status Sandboxes::MakeFiles(Making& making, const base::Context& context) 
   RETURN_IF_ERROR(base::MakeDirs(files, 0711));
   RETURN_IF_ERROR(base::WriteFile(files / "hostname", sandbox.hostname + "\n", 0644));
   RETURN_IF_ERROR(base::WriteFile(files / "resolv.conf", resolv_conf, 0644));
-  for (const char* name : {"hostname", "resolv.conf"}) {
-    RETURN_IF_ERROR(container::SetLabel(files / name, container::FileLabel(sandbox.selinux_label)));
-  }
+  for (const char* name : {"hostname", "resolv.conf"}) RETURN_IF_ERROR(making.HandOver(files / name));
   if (!making.config.log_directory().empty()) {
     RETURN_IF_ERROR(parts_.paths->EnsureFolder(making.config.log_directory(), 0755, context), "log_directory");
   }
@@ -224,19 +228,13 @@ base::Status Sandboxes::MakeShm(Making& making) {
   RETURN_IF_ERROR(making.ledger->Intend({.kind = "mount", .target = shm.native()}));
   RETURN_IF_ERROR(base::MakeDirs(shm, 0755));
   RETURN_IF_ERROR(kernel::MountTmpfs(shm, parts_.shm_size, 01777, {.no_suid = true, .no_dev = true, .no_exec = true}));
-  return container::SetLabel(shm, container::FileLabel(making.sandbox.selinux_label));
+  return making.HandOver(shm);
 }
 
-// What the pod's containers get of ours belongs to its own root. Images are seen through one mount for the whole pod.
+// The pod's containers see images through one mount for all of them.
 base::Status Sandboxes::MapOwners(Making& making) {
   const std::string& id = making.sandbox.id;
   RETURN_IF_ERROR(container::LetThrough(RunFolder(id)));
-  const kernel::UserMap map = UserMapOf(making.config);
-  std::vector<base::Path> paths = {Files(id) / "hostname", Files(id) / "resolv.conf"};
-  if (making.namespaces().ipc() == cri::POD) paths.push_back(RunFolder(id) / "shm");
-  for (const base::Path& path : paths) {
-    if (chown(path.c_str(), map.uids.host, map.gids.host) != 0) return base::FailErrno(errno, "chown ", path.native());
-  }
   const base::Path images = RunFolder(id) / "images";
   RETURN_IF_ERROR(making.ledger->Intend({.kind = "mount", .target = images.native()}));
   RETURN_IF_ERROR(base::MakeDirs(images, 0700));

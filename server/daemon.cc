@@ -143,7 +143,8 @@ struct Daemon::Parts {
   std::unique_ptr<kernel::CgroupTree> cgroups;
   const kernel::Systemd systemd_manager;
   std::unique_ptr<container::CdiDevices> cdi;
-  container::ApparmorDefault apparmor{FindApparmorParser()};
+  std::unique_ptr<container::HookFolders> hooks;
+  container::ApparmorDefault apparmor{FindInstalled("apparmor_parser")};
   std::unique_ptr<kernel::ForeignPaths> paths;
   container::Runtimes runtimes;
   std::vector<base::Beside> features;  // that the runtimes and the kernel are being asked for
@@ -234,6 +235,7 @@ base::Status Daemon::Parts::Make() {
 
   ASSIGN_OR_RETURN(const kernel::CapabilitySets capabilities, kernel::OwnCapabilities());
   cdi = std::make_unique<container::CdiDevices>(std::vector<base::Path>(config.container.cdi_dirs.begin(), config.container.cdi_dirs.end()));
+  hooks = std::make_unique<container::HookFolders>(std::vector<base::Path>(config.container.hooks_dirs.begin(), config.container.hooks_dirs.end()));
   container::Parts container_parts{.state_folder = config.state_root / "containers",
                                    .run_folder = config.run_root / "containers",
                                    .trash_folder = config.state_root / "trash",
@@ -243,7 +245,7 @@ base::Status Daemon::Parts::Make() {
                                    .same_boot = same_boot,
                                    .systemd_cgroup = systemd};
   container_parts.spec.default_capabilities = config.container.default_capabilities;
-  container_parts.spec.hook_folders = {config.container.hooks_dirs.begin(), config.container.hooks_dirs.end()};
+  container_parts.spec.hooks = hooks.get();
   container_parts.spec.own_capabilities = capabilities.bounding;
   container_parts.spec.clamp_oom_score_adj = config.container.clamp_oom_score_adj;
   container_parts.spec.resources = ResourceOptionsOf(*cgroups, config.container);

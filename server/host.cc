@@ -30,16 +30,6 @@ base::Result<base::Path> FindProgram(const base::Path& configured, const char* n
   return Fail(Code::kFailedPrecondition, name, " is neither beside berthd nor in /usr/libexec/berth");
 }
 
-// In the system's folders; empty where there is none.
-base::Path FindInstalled(const std::string& name) {
-  constexpr std::array<const char*, 6> kFolders = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"};
-  for (const char* folder : kFolders) {
-    const base::Path path = base::Path(folder) / name;
-    if (access(path.c_str(), X_OK) == 0) return path;
-  }
-  return {};
-}
-
 bool HasSwapController(const kernel::CgroupTree& cgroups) {
   for (const kernel::CgroupHierarchy& hierarchy : cgroups.hierarchies()) {
     if (!hierarchy.v2) {
@@ -58,7 +48,14 @@ bool HasSwapController(const kernel::CgroupTree& cgroups) {
 
 }  // namespace
 
-base::Path FindApparmorParser() { return FindInstalled("apparmor_parser"); }
+base::Path FindInstalled(const std::string& name) {
+  constexpr std::array<const char*, 6> kFolders = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"};
+  for (const char* folder : kFolders) {
+    const base::Path path = base::Path(folder) / name;
+    if (access(path.c_str(), X_OK) == 0) return path;
+  }
+  return {};
+}
 
 base::Result<Programs> FindPrograms(const config::Config::Helpers& helpers) {
   Programs programs;

@@ -18,10 +18,10 @@ struct Programs {
   base::Path helper;
   base::Path pause;
 };
-// Ours: as configured, else beside berthd, else in /usr/libexec/berth. An error names the one that is missing.
-// apparmor_parser; empty where it is not installed.
-base::Path FindApparmorParser();
+// A program in the system's folders; empty where it is not installed.
+base::Path FindInstalled(const std::string& program);
 
+// Ours: as configured, else beside berthd, else in /usr/libexec/berth. An error names the one that is missing.
 base::Result<Programs> FindPrograms(const config::Config::Helpers& helpers);
 
 bool UsesSystemd(config::CgroupDriver driver, const kernel::CgroupTree& cgroups);

@@ -5,17 +5,17 @@
 #include <string>
 #include <string_view>
 
-#include "oci/hook_files.h"
+#include "container/hooks.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace berth::oci;
+  using namespace berth::container;
   const auto file = HookFile::Parse({reinterpret_cast<const char*>(data), size}, "fuzz");
   if (!file) return 0;
-  Hooks hooks;
+  berth::oci::Hooks hooks;
   file->AddTo(hooks);
   for (const auto* stage : {&hooks.prestart, &hooks.create_runtime, &hooks.create_container, &hooks.start_container,
                             &hooks.poststart, &hooks.poststop}) {
-    for (const Hook& hook : *stage) {
+    for (const berth::oci::Hook& hook : *stage) {
       if (!hook.path.starts_with('/')) std::abort();
     }
   }

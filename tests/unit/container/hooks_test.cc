@@ -1,11 +1,11 @@
-#include "oci/hook_files.h"
+#include "container/hooks.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include "tests/unit/kernel/temp_folder.h"
 
-namespace berth::oci {
+namespace berth::container {
 namespace {
 
 using Words = std::vector<std::string>;
@@ -52,7 +52,7 @@ TEST(HookFile, HookIsAddedAtEachOfItsStages) {
                                         "when":{"always":true},"stages":["createRuntime","poststop","poststop"]})",
                       "h");
   ASSERT_TRUE(file) << file.error().message;
-  Hooks hooks;
+  oci::Hooks hooks;
   file->AddTo(hooks);
   ASSERT_EQ(hooks.create_runtime.size(), 1U);
   EXPECT_EQ(hooks.create_runtime[0].path, "/bin/hook");
@@ -95,7 +95,7 @@ TEST(HookFile, WhatMeansNothingIsRefusedByName) {
   }
 }
 
-TEST(AddHooks, FilesCountInTheOrderOfTheirNamesAndLaterFoldersWin) {
+TEST(HookFolders, FilesCountInTheOrderOfTheirNamesAndLaterFoldersWin) {
   kernel::TempFolder temp;
   temp.Folder("a");
   temp.Folder("b");
@@ -104,24 +104,24 @@ TEST(AddHooks, FilesCountInTheOrderOfTheirNamesAndLaterFoldersWin) {
   temp.File("b/20-second.json", File(R"({"always":true})", R"("stages":["prestart"])", "/second"));
   temp.File("b/05-none.json", File(R"({"always":false})"));
   temp.File("b/notes.txt", "not a hook");
-  Hooks hooks;
-  ASSERT_TRUE(AddHooks({temp / "a", temp / "missing", temp / "b"}, {}, hooks));
+  oci::Hooks hooks;
+  ASSERT_TRUE(HookFolders({temp / "a", temp / "missing", temp / "b"}).AddTo({}, hooks));
   ASSERT_EQ(hooks.prestart.size(), 2U);
   EXPECT_EQ(hooks.prestart[0].path, "/first");
   EXPECT_EQ(hooks.prestart[1].path, "/second");
 
   temp.File("b/30-broken.json", "{");
-  const base::Status broken = AddHooks({temp / "a", temp / "b"}, {}, hooks);
+  const base::Status broken = HookFolders({temp / "a", temp / "b"}).AddTo({}, hooks);
   ASSERT_FALSE(broken);
   EXPECT_NE(broken.error().message.find("30-broken.json"), std::string::npos) << broken.error().message;
 }
 
-TEST(AddHooks, FifoIsNotWaitedFor) {
+TEST(HookFolders, FifoIsNotWaitedFor) {
   kernel::TempFolder temp;
   ASSERT_EQ(mkfifo((temp / "10.json").c_str(), 0600), 0);
-  Hooks hooks;
-  EXPECT_FALSE(AddHooks({temp.path()}, {}, hooks));
+  oci::Hooks hooks;
+  EXPECT_FALSE(HookFolders({temp.path()}).AddTo({}, hooks));
 }
 
 }  // namespace
-}  // namespace berth::oci
+}  // namespace berth::container

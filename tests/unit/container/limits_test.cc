@@ -52,14 +52,13 @@ TEST(MergedResources, ZeroFieldsAreLeftAloneAndListsGoByTheirKeys) {
   pages->set_limit(4);
   (*update.mutable_unified())["memory.min"] = "2";
   const auto merged = MergeResources(old, update);
-  ASSERT_TRUE(merged);
-  EXPECT_EQ(merged->cpu_shares(), 512);
-  EXPECT_EQ(merged->memory_limit_in_bytes(), 200);
-  EXPECT_EQ(merged->oom_score_adj(), 7);
-  EXPECT_EQ(merged->cpuset_cpus(), "0");
-  ASSERT_EQ(merged->hugepage_limits_size(), 1);
-  EXPECT_EQ(merged->hugepage_limits(0).limit(), 4u);
-  EXPECT_EQ(merged->unified().size(), 2u);
+  EXPECT_EQ(merged.cpu_shares(), 512);
+  EXPECT_EQ(merged.memory_limit_in_bytes(), 200);
+  EXPECT_EQ(merged.oom_score_adj(), 7);
+  EXPECT_EQ(merged.cpuset_cpus(), "0");
+  ASSERT_EQ(merged.hugepage_limits_size(), 1);
+  EXPECT_EQ(merged.hugepage_limits(0).limit(), 4u);
+  EXPECT_EQ(merged.unified().size(), 2u);
 }
 
 TEST(MergedResources, OomScoreStaysAsItIs) {
@@ -67,8 +66,7 @@ TEST(MergedResources, OomScoreStaysAsItIs) {
   old.set_oom_score_adj(7);
   update.set_oom_score_adj(8);  // as a kubelet sends it with each resize
   const auto merged = MergeResources(old, update);
-  ASSERT_TRUE(merged);
-  EXPECT_EQ(merged->oom_score_adj(), 7);
+  EXPECT_EQ(merged.oom_score_adj(), 7);
 }
 
 TEST(MergedResources, OnlyWhatAnUpdateNamesIsWritten) {

@@ -83,6 +83,16 @@ TEST_F(AttachmentCacheTest, ForeignFilesAreLeft) {
   EXPECT_TRUE(cache_.List()->empty());
 }
 
+TEST_F(AttachmentCacheTest, TornWritesAreRemovedAndNothingElse) {
+  ASSERT_TRUE(cache_.Put(Sample(), base::Durability::kVolatile));
+  for (const char* name : {"pod-net-abc-eth0.tmp", "pod-net-other-eth0.tmp", "x.tmp", "pod-net-abc-lo.tmp"}) Write(folder_.path() / name, "{");
+  EXPECT_TRUE(cache_.RemoveTorn());
+  EXPECT_TRUE(cache_.Has("abc", "pod-net"));
+  EXPECT_FALSE(base::Exists(folder_.path() / "pod-net-abc-eth0.tmp") || base::Exists(folder_.path() / "pod-net-other-eth0.tmp"));
+  EXPECT_TRUE(base::Exists(folder_.path() / "x.tmp") && base::Exists(folder_.path() / "pod-net-abc-lo.tmp"));
+  EXPECT_TRUE(AttachmentCache(folder_.path() / "absent").RemoveTorn());
+}
+
 TEST_F(AttachmentCacheTest, RemoveTwiceSucceeds) {
   ASSERT_TRUE(cache_.Put(Sample(), base::Durability::kVolatile));
   EXPECT_TRUE(cache_.Remove(Sample()));
