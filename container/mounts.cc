@@ -29,15 +29,22 @@ oci::Mount SysMount(const Pod& pod, const std::string& access, bool recursive_re
   return Bind("/sys", "/sys", {"rbind", "rprivate", "nosuid", "noexec", "nodev", recursive_read_only ? "rro" : "ro"});
 }
 
+// Mounted from the host's own cgroup namespace, which a privileged container on v2 is in, cgroup2 takes the new mount's options
+// for the whole system: it would end the host's nsdelegate. So there it is the host's own mount.
+oci::Mount CgroupMount(bool privileged, bool v2) {
+  if (privileged && v2) return Bind("/sys/fs/cgroup", "/sys/fs/cgroup", {"rbind", "rprivate", "nosuid", "noexec", "nodev", "relatime", "rw"});
+  return {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", privileged ? "rw" : "ro"}, {}, {}};
+}
+
 std::vector<oci::Mount> KernelMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options) {
-  const std::string sys = config.linux().security_context().privileged() ? "rw" : "ro";
+  const bool privileged = config.linux().security_context().privileged();
   return {
       {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}, {}, {}},
       {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}, {}, {}},
       {"/dev/pts", "devpts", "devpts", TerminalOptions(pod), {}, {}},
       {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
-      SysMount(pod, sys, options.recursive_read_only),
-      {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", sys}, {}, {}},
+      SysMount(pod, privileged ? "rw" : "ro", options.recursive_read_only),
+      CgroupMount(privileged, options.cgroup_v2),
   };
 }
 

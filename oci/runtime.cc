@@ -1,5 +1,9 @@
 #include "oci/runtime.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -18,6 +22,11 @@ base::Result<Phase> ParsePhase(const std::string& text, std::string_view what) {
   if (text == "paused") return Phase::kPaused;
   if (text == "stopped") return Phase::kStopped;
   return base::Fail(base::Code::kInternal, what, ": unknown status \"", text, "\"");
+}
+
+// mount_setattr (Linux 5.12). Asked with no attributes at all, which it refuses in another way than a kernel that lacks it.
+bool KernelSetsOptionsOfTrees() {
+  return syscall(SYS_mount_setattr, -1, "", 0, nullptr, 0) == 0 || errno != ENOSYS;
 }
 
 }  // namespace
@@ -163,6 +172,7 @@ base::Result<Features> RuntimeBinary::GetFeatures(const base::Context& context) 
   if (!features && features.error().code != base::Code::kInternal)
     return tl::make_unexpected(base::Wrap(std::move(features).error(), what, ": features"));
   ASSIGN_OR_RETURN(Features out, ParseFeatures(version, features.value_or(""), base::Cat(what, ": features")));
+  out.recursive_read_only = out.recursive_read_only && KernelSetsOptionsOfTrees();
   *features_.Lock() = std::make_shared<const Features>(out);
   return out;
 }

@@ -29,7 +29,7 @@ struct State {
 struct Features {
   std::string version;                // "crun 1.8.1", for people
   std::string oci_version = "1.0.2";  // to be written into config.json: the newest that both of us know
-  bool recursive_read_only = false;   // mount option "rro"; the kernel must know it as well (5.12)
+  bool recursive_read_only = false;   // mount option "rro"; ParseFeatures: of the runtime alone, else of the kernel too (5.12)
   bool idmapped_mounts = false;       // uidMappings and gidMappings of a mount are obeyed, not ignored
   bool exec_cgroup = false;           // `exec --cgroup`
   // An exec that is waited for passes output on itself, and so ends only when whoever inherited it has closed it (runc).

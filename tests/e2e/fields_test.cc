@@ -384,6 +384,28 @@ TEST_P(Fields, PrivilegedContainerIsConfinedByNothing) {
   EXPECT_EQ(got, own + "\n0\n0\nrw\nkmsg\n");
 }
 
+// A mount of cgroup2 from the host's cgroup namespace would set its options for the whole system.
+TEST_P(Fields, PrivilegedContainerLeavesTheHostsCgroupFileSystemAsItIs) {
+  const auto options = [] {
+    std::vector<std::string> out;
+    const auto mounts = base::ReadFile("/proc/self/mountinfo");
+    EXPECT_TRUE(mounts);
+    for (const std::string_view line : base::Split(*mounts, '\n')) {
+      if (const size_t type = line.find(" - cgroup2 "); type != std::string_view::npos) out.emplace_back(line.substr(type));
+    }
+    return out;
+  };
+  const auto before = options();
+  const std::string got = Inside(
+      "awk '$5 == \"/sys/fs/cgroup\" { print substr($6, 1, 2) }' /proc/self/mountinfo",
+      [](v1::PodSandboxConfig& pod, v1::ContainerConfig& config) {
+        pod.mutable_linux()->mutable_security_context()->set_privileged(true);
+        config.mutable_linux()->mutable_security_context()->set_privileged(true);
+      });
+  EXPECT_EQ(got.substr(0, 3), "rw\n") << got;
+  EXPECT_EQ(options(), before);
+}
+
 TEST_P(Fields, ProcessIsInTheCgroupThatTheRequestNames) {
   const Made made = RunContainer({"sleep", "1000"});
   // From outside: with a cgroup namespace the container sees itself at the root.
