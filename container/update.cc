@@ -78,25 +78,25 @@ base::Status Containers::UpdateResources(const std::string& id_or_prefix, const 
   return done;
 }
 
-// The OCI runtime's own update promises no all or nothing and costs a process; so the files are written here. It is
-// asked first for what only it does: limits that systemd must know of, and the weight that v2 has for shares.
+// The OCI runtime's own update promises no all or nothing, names no field in its errors and costs a process; so the files are
+// written here. It is asked last, for what only it does: limits that systemd must know of, and the weight that v2 has for shares.
 base::Status Containers::SetLimits(const Container& container, const oci::Resources& limits,
                                    kernel::CgroupChange& change, const base::Context& context) {
   ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(container.cgroups_path));
+  RETURN_IF_ERROR(WriteLimits(limits, *parts_.cgroups, group, change));
   oci::Resources asked;
   if (parts_.systemd_cgroup)
     asked = limits;
   else if (parts_.cgroups->unified())
     asked.cpu_shares = limits.cpu_shares;
-  if (const std::string text = oci::ToJson(asked); text != oci::ToJson(oci::Resources())) {
-    if (limits.cpu_shares && parts_.cgroups->unified()) {
-      ASSIGN_OR_RETURN(const base::Path folder, parts_.cgroups->Folder(group, "cpu"), "resources: cpu_shares");
-      RETURN_IF_ERROR(change.Keep(folder / "cpu.weight"), "resources: cpu_shares");
-    }
-    ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container.runtime));
-    RETURN_IF_ERROR(runtime->Update(container.id, text, context));
+  const std::string text = oci::ToJson(asked);
+  if (text == oci::ToJson(oci::Resources())) return {};
+  if (limits.cpu_shares && parts_.cgroups->unified()) {
+    ASSIGN_OR_RETURN(const base::Path folder, parts_.cgroups->Folder(group, "cpu"), "resources: cpu_shares");
+    RETURN_IF_ERROR(change.Keep(folder / "cpu.weight"), "resources: cpu_shares");
   }
-  return WriteLimits(limits, *parts_.cgroups, group, change);
+  ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container.runtime));
+  return runtime->Update(container.id, text, context);
 }
 
 }  // namespace berth::container

@@ -40,7 +40,8 @@ class Cni : public OnNode {
   }
   // Queueing rules of the node's interfaces.
   std::string QueueingRules() {
-    base::RunOptions run{.spawn = {.program = "/usr/sbin/tc", .arguments = {"tc", "qdisc", "show"}}, .output_limit = 1 << 20};
+    base::RunOptions run{.spawn = {.program = "/usr/sbin/tc", .arguments = {"tc", "qdisc", "show"}},
+                         .output_limit = 1 << 20};
     auto result = base::Run(std::move(run), base::Context().WithTimeout(std::chrono::seconds(30)));
     EXPECT_TRUE(result) << result.error().Text();
     return result ? result->output : std::string();
@@ -58,7 +59,8 @@ TEST_F(Cni, PodOfTwoFamiliesHasAnAddressAndAnAdditionalOne) {
   ASSERT_EQ(network.additional_ips_size(), 1);
   EXPECT_THAT(network.additional_ips(0).ip(), StartsWith("fd00:89::"));
   const std::string inside = Inside(pod, config, "ip -o addr show eth0");
-  EXPECT_THAT(inside, AllOf(HasSubstr(Cat(network.ip(), "/16")), HasSubstr(Cat(network.additional_ips(0).ip(), "/64"))));
+  EXPECT_THAT(inside,
+              AllOf(HasSubstr(Cat(network.ip(), "/16")), HasSubstr(Cat(network.additional_ips(0).ip(), "/64"))));
 }
 
 TEST_F(Cni, PodOfIpv6AloneHasThatAddress) {
@@ -73,7 +75,8 @@ TEST_F(Cni, PodOfIpv6AloneHasThatAddress) {
 }
 
 TEST_F(Cni, BandwidthOfAnnotationsIsTheInterfaces) {
-  ASSERT_TRUE(UseList(Cat(Bridge(R"([[{"subnet":"10.89.0.0/16"}]])"), R"(,{"type":"bandwidth","capabilities":{"bandwidth":true}})")));
+  ASSERT_TRUE(UseList(
+      Cat(Bridge(R"([[{"subnet":"10.89.0.0/16"}]])"), R"(,{"type":"bandwidth","capabilities":{"bandwidth":true}})")));
   EXPECT_THAT(QueueingRules(), Not(HasSubstr("tbf")));
   auto config = OnNode::Pod();
   (*config.mutable_annotations())["kubernetes.io/ingress-bandwidth"] = "3M";
