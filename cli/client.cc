@@ -258,6 +258,14 @@ base::Result<v1::ListPullsResponse> Client::ListPulls(const base::Context& conte
       Limited(context, options_.timeout));
 }
 
+base::Result<v1::SetLogLevelResponse> Client::SetLogLevel(const std::string& level, const base::Context& context) {
+  v1::SetLogLevelRequest request;
+  request.set_level(level);
+  return Call<v1::SetLogLevelResponse>(
+      [&](auto* call, auto* reply, auto done) { connection_->berth->async()->SetLogLevel(call, &request, reply, done); },
+      Limited(context, options_.timeout));
+}
+
 #undef BERTH_CALL
 
 class Client::Subscription : public Client::PullEvents {

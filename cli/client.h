@@ -66,6 +66,7 @@ class Client {
   base::Result<v1::LoadImagesResponse> LoadImages(const std::string& path, const base::Context& context);
   base::Result<v1::CheckImagesResponse> CheckImages(const v1::CheckImagesRequest& request, const base::Context& context);
   base::Result<v1::ListPullsResponse> ListPulls(const base::Context& context);
+  base::Result<v1::SetLogLevelResponse> SetLogLevel(const std::string& level, const base::Context& context);
 
   // Gives the events of a pull to `observe`, on a thread of its own, until it is destroyed. A daemon that does not know
   // the call is the same as one without events.

@@ -47,7 +47,7 @@ void AddExecCommands(CLI::App& app, Command& chosen);     // exec
 void AddAttachCommands(CLI::App& app, Command& chosen);   // attach
 void AddPortForwardCommands(CLI::App& app, Command& chosen);  // port-forward
 void AddStopCommands(CLI::App& app, Command& chosen);     // stop, rm
-void AddInfoCommands(CLI::App& app, Command& chosen);     // info, version
+void AddInfoCommands(CLI::App& app, Command& chosen);     // info, version, log-level
 
 // Shared by the families.
 void Print(std::string_view text);                                 // to standard output

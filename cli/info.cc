@@ -1,3 +1,5 @@
+#include <memory>
+
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
@@ -50,6 +52,12 @@ base::Result<int> RunVersionJson(Session& session) {
   return 0;
 }
 
+base::Result<int> RunLogLevel(Session& session, const std::string& level) {
+  ASSIGN_OR_RETURN(const auto reply, session.client.SetLogLevel(level, session.context));
+  Print(session.json ? ToJsonText(reply) : base::Cat(reply.level(), "\n"));
+  return 0;
+}
+
 }  // namespace
 
 void AddInfoCommands(CLI::App& app, Command& chosen) {
@@ -57,6 +65,10 @@ void AddInfoCommands(CLI::App& app, Command& chosen) {
   app.add_subcommand("version", "Show the versions of client and daemon")->callback([&chosen] {
     chosen = [](Session& session) { return session.json ? RunVersionJson(session) : RunVersion(session); };
   });
+  auto level = std::make_shared<std::string>();
+  CLI::App* log_level = app.add_subcommand("log-level", "Show or change what the daemon logs, until its next start or SIGHUP");
+  log_level->add_option("level", *level, "debug, info, warning or error");
+  log_level->callback([level, &chosen] { chosen = [level](Session& session) { return RunLogLevel(session, *level); }; });
 }
 
 }  // namespace berth::cli

@@ -309,7 +309,7 @@ base::Status Containers::Launch(Creation& creation, const base::Context& context
                                 .stdin_open = creation.config.stdin(),
                                 .stdin_once = creation.config.stdin_once(),
                                 .drain = parts_.drain,
-                                .environment = creation.runtime->Environment()};
+                                .environment = creation.runtime->Environment(context)};
   options.runtime = creation.runtime->CreateArguments({.id = container.id,
                                                        .bundle = bundle,
                                                        .pid_file = options.pid_file,

@@ -23,7 +23,7 @@ constexpr size_t kTextLimit = 1024;  // of a plugin's words in an error
 constexpr int kBusyRetries = 5;
 constexpr std::chrono::milliseconds kBusyWait{20};  // doubled each time
 
-std::vector<std::string> Environ(const Environment& variables, std::string_view command, const std::string& cni_path) {
+std::vector<std::string> Environ(const Environment& variables, std::string_view command, const std::string& cni_path, const std::string& request) {
   std::vector<std::string> out;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     if (!std::string_view(*entry).starts_with("CNI_")) out.emplace_back(*entry);
@@ -31,6 +31,7 @@ std::vector<std::string> Environ(const Environment& variables, std::string_view 
   for (const auto& [key, value] : variables) out.push_back(Cat(key, "=", value));
   out.push_back(Cat("CNI_COMMAND=", command));
   out.push_back(Cat("CNI_PATH=", cni_path));
+  if (!request.empty()) out.push_back(Cat("BERTH_REQUEST_ID=", request));
   return out;
 }
 
@@ -100,7 +101,7 @@ base::Result<std::string> ProcessRunner::Exec(std::string_view type, std::string
   base::RunOptions options;
   options.spawn.arguments = {program.native()};
   options.spawn.program = std::move(program);
-  options.spawn.environment = Environ(variables, command, cni_path_);
+  options.spawn.environment = Environ(variables, command, cni_path_, context.id());
   options.input = config;
   const base::TimePoint begun = base::Monotonic::now();
   auto result = RunUnlessBusy(options, context);

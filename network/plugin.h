@@ -35,7 +35,7 @@ class PluginRunner {
   virtual base::Result<base::Path> Find(std::string_view type) const = 0;
 };
 
-// The real one. Searches `folders` in order, adds CNI_PATH and the daemon's own environment.
+// The real one. Searches `folders` in order, adds CNI_PATH, BERTH_REQUEST_ID (the context's id) and the daemon's own environment.
 class ProcessRunner : public PluginRunner {
  public:
   explicit ProcessRunner(std::vector<base::Path> folders);

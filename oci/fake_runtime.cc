@@ -84,7 +84,7 @@ std::vector<std::string> FakeRuntime::CreateArguments(const CreateOptions& optio
           command_};
 }
 
-std::vector<std::string> FakeRuntime::Environment() const {
+std::vector<std::string> FakeRuntime::Environment(const base::Context&) const {
   return {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
 }
 
@@ -139,7 +139,7 @@ base::Result<base::Child> FakeRuntime::Exec(const ExecOptions& options, const ba
   ASSIGN_OR_RETURN(const nlohmann::json process, json::Parse(text, "process"));
   ASSIGN_OR_RETURN(std::vector<std::string> arguments, json::Strings(process, "args", "process"));
   if (arguments.empty()) return base::Fail(base::Code::kInvalidArgument, "process: no args");
-  base::SpawnOptions spawn{.program = arguments[0], .environment = Environment()};
+  base::SpawnOptions spawn{.program = arguments[0], .environment = Environment({})};
   spawn.arguments = std::move(arguments);
   const int given[] = {options.standard_input, options.standard_output, options.standard_error};
   for (int target = 0; target < 3; ++target) {

@@ -25,7 +25,7 @@ class FakeRuntime : public Runtime {
 
   const std::string& name() const override { return name_; }
   std::vector<std::string> CreateArguments(const CreateOptions& options) const override;
-  std::vector<std::string> Environment() const override;
+  std::vector<std::string> Environment(const base::Context& context) const override;
   base::Status Start(const std::string& id, const base::Context& context) override;
   base::Status Kill(const std::string& id, int signal, bool all, const base::Context& context) override;
   base::Status Delete(const std::string& id, bool force, const base::Context& context) override;

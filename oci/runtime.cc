@@ -55,17 +55,19 @@ std::vector<std::string> RuntimeBinary::Command(std::vector<std::string> rest, c
   return out;
 }
 
-std::vector<std::string> RuntimeBinary::Environment() const {
+std::vector<std::string> RuntimeBinary::Environment(const base::Context& context) const {
   // Hooks and the id-mapping helpers are looked up in it. Nothing of the daemon's own environment is passed on: a
   // NOTIFY_SOCKET, for one, would be taken as the container's.
-  return {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  std::vector<std::string> out = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  if (!context.id().empty()) out.push_back("BERTH_REQUEST_ID=" + context.id());
+  return out;
 }
 
 // Standard output of a command that succeeded; an error with the runtime's own message otherwise.
 base::Result<std::string> RuntimeBinary::RunCommand(std::vector<std::string> rest, std::string input,
                                                     const base::Context& context) const {
   base::RunOptions run;
-  run.spawn = {.program = options_.path, .arguments = Command(std::move(rest)), .environment = Environment()};
+  run.spawn = {.program = options_.path, .arguments = Command(std::move(rest)), .environment = Environment(context)};
   run.input = std::move(input);
   run.output_limit = kOutputLimit;
   ASSIGN_OR_RETURN(base::RunResult result, base::Run(std::move(run), context));
@@ -144,7 +146,7 @@ base::Result<base::Child> RuntimeBinary::Exec(const ExecOptions& options, const 
   if (!options.console_socket.empty()) rest.insert(rest.end(), {"--console-socket", options.console_socket});
   rest.push_back(options.id);
   base::SpawnOptions spawn{
-      .program = options_.path, .arguments = Command(std::move(rest), options.log_file), .environment = Environment()};
+      .program = options_.path, .arguments = Command(std::move(rest), options.log_file), .environment = Environment(context)};
   if (features.exec_waits_for_output) {
     spawn.program = options_.helper;
     spawn.arguments.insert(spawn.arguments.begin(), {"berth-helper", "adopt", options.scratch.string()});

@@ -68,8 +68,8 @@ class Runtime {
 
   // The whole command that makes the container and returns, for the monitor to run. The first is an absolute path.
   virtual std::vector<std::string> CreateArguments(const CreateOptions& options) const = 0;
-  // The environment that every command of this runtime is run with, KEY=VALUE.
-  virtual std::vector<std::string> Environment() const = 0;
+  // The environment that a command of this runtime is run with, KEY=VALUE; with BERTH_REQUEST_ID for the context's id, if it has one.
+  virtual std::vector<std::string> Environment(const base::Context& context) const = 0;
 
   // kNotFound for a container that the runtime does not know.
   virtual base::Status Start(const std::string& id, const base::Context& context) = 0;
@@ -111,7 +111,7 @@ class RuntimeBinary : public Runtime {
 
   const std::string& name() const override { return options_.name; }
   std::vector<std::string> CreateArguments(const CreateOptions& options) const override;
-  std::vector<std::string> Environment() const override;
+  std::vector<std::string> Environment(const base::Context& context) const override;
   base::Status Start(const std::string& id, const base::Context& context) override;
   base::Status Kill(const std::string& id, int signal, bool all, const base::Context& context) override;
   base::Status Delete(const std::string& id, bool force, const base::Context& context) override;

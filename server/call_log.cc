@@ -22,9 +22,11 @@ bool IsQuiet(std::string_view method) {
   return method.ends_with("Status");
 }
 
+// Names one call for good, in the logs of plugins too: not the same after a restart.
 std::string NextId() {
+  static const int64_t begin = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   static std::atomic<uint64_t> next = 1;
-  return base::Cat("r", next.fetch_add(1));
+  return base::Cat(begin, "-", next.fetch_add(1));
 }
 
 std::string Quote(std::string_view text) {

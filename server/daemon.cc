@@ -426,7 +426,7 @@ Daemon::~Daemon() {
   parts_->executors.reset();  // a daemon that never served
 }
 
-base::Status Daemon::Serve() {
+base::Status Daemon::Serve(std::function<void()> hangup) {
   Parts& parts = *parts_;
   RuntimeService runtime_service(*parts.services, *parts.executors);
   ImageService image_service(*parts.services, *parts.executors);
@@ -453,6 +453,15 @@ base::Status Daemon::Serve() {
 
   asio::signal_set signals(parts.loop, SIGTERM, SIGINT);
   signals.async_wait([&](const boost::system::error_code&, int) { parts.loop.stop(); });
+  asio::signal_set hangups(parts.loop, SIGHUP);
+  const auto await_hangup = [&](const auto& self) -> void {
+    hangups.async_wait([&, self](const boost::system::error_code& error, int) {
+      if (error) return;
+      hangup();
+      self(self);
+    });
+  };
+  await_hangup(await_hangup);
   parts.Watch();
   parts.ArmLeftovers();
   parts.RetryDirty();

@@ -1,6 +1,7 @@
 // berthd as a whole: made from a configuration, restored from the two roots, served on a socket.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,7 +19,8 @@ class Daemon {
 
   // Serves until SIGTERM or SIGINT, then takes no new calls, gives those in flight a few seconds and returns. Containers and
   // their monitors go on.
-  base::Status Serve();
+  // `hangup` is called for each SIGHUP, on the loop.
+  base::Status Serve(std::function<void()> hangup);
 
  private:
   struct Parts;

@@ -5,45 +5,38 @@
 #include <cstdio>
 
 #include <CLI/CLI.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "config/config.h"
 #include "server/daemon.h"
+#include "server/telemetry/log.h"
 
 namespace {
 
 using namespace berth;
-
-void SetUpLog(const config::Config::Log& log) {
-  auto logger = spdlog::stderr_logger_mt("berthd");
-  logger->set_pattern(log.format == config::LogFormat::kJson
-                          ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","thread":%t,"message":"%v"})"
-                          : "%Y-%m-%dT%H:%M:%S.%fZ %L %v",
-                      spdlog::pattern_time_type::utc);
-  switch (log.level) {
-    case config::LogLevel::kDebug: logger->set_level(spdlog::level::debug); break;
-    case config::LogLevel::kInfo: logger->set_level(spdlog::level::info); break;
-    case config::LogLevel::kWarning: logger->set_level(spdlog::level::warn); break;
-    case config::LogLevel::kError: logger->set_level(spdlog::level::err); break;
-  }
-  logger->flush_on(spdlog::level::debug);
-  spdlog::set_default_logger(std::move(logger));
-}
 
 int Fail(const base::Error& error) {
   std::fprintf(stderr, "berthd: %s\n", error.Text().c_str());
   return 1;
 }
 
-int Run(config::Config config) {
-  SetUpLog(config.log);
+// SIGHUP: what can change while everything runs.
+void Reload(const config::LoadOptions& options) {
+  const auto config = config::Load(options);
+  if (!config) return spdlog::error("reload=failed error=\"{}; everything stays as it was\"", config.error().Text());
+  telemetry::SetLogLevel(config->log.level);
+  spdlog::info("reload=done log.level={} (other keys are read at a start)", telemetry::LogLevelName());
+}
+
+int Run(config::Config config, const config::LoadOptions& options) {
+  telemetry::SetUpLog(config.log);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);  // until it is served
   // Two arenas are enough for threads that mostly wait, and keep the resident size from growing with their number.
   mallopt(M_ARENA_MAX, 2);
   auto daemon = server::Daemon::Make(std::move(config));
   if (!daemon) return Fail(daemon.error());
-  const base::Status served = (*daemon)->Serve();
+  const base::Status served = (*daemon)->Serve([&] { Reload(options); });
   return served ? 0 : Fail(served.error());
 }
 
@@ -72,5 +65,5 @@ int main(int argc, char** argv) {
     std::fputs(config::Print(*config).c_str(), stdout);
     return 0;
   }
-  return Run(*std::move(config));
+  return Run(*std::move(config), options);
 }

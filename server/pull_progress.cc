@@ -9,6 +9,7 @@
 
 #include "image/check.h"
 #include "image/reference.h"
+#include "server/telemetry/log.h"
 #include "server/unary.h"
 
 namespace berth::server {
@@ -55,6 +56,17 @@ base::Result<berth::v1::CheckImagesResponse> Check(image::Store& images, const b
   reply.set_unverifiable(static_cast<int64_t>(report.unverifiable));
   for (const image::StoreProblem& problem : report.problems) reply.add_problems(base::Cat(problem.name, ": ", problem.what));
   for (const std::string& id : report.removed) reply.add_removed(id);
+  return reply;
+}
+
+base::Result<berth::v1::SetLogLevelResponse> SetLevel(const std::string& name) {
+  if (!name.empty()) {
+    const auto level = telemetry::LogLevelNamed(name);
+    if (!level) return base::Fail(base::Code::kInvalidArgument, "the level is not debug, info, warning or error");
+    telemetry::SetLogLevel(*level);
+  }
+  berth::v1::SetLogLevelResponse reply;
+  reply.set_level(std::string(telemetry::LogLevelName()));
   return reply;
 }
 
@@ -158,6 +170,13 @@ grpc::ServerUnaryReactor* BerthService::CheckImages(grpc::CallbackServerContext*
                                                     berth::v1::CheckImagesResponse* reply) {
   auto* call = new UnaryCall<berth::v1::CheckImagesRequest, berth::v1::CheckImagesResponse>(*context, *request, reply, CallLog("CheckImages"));
   call->Start(&executor_, [this](const berth::v1::CheckImagesRequest& given, const base::Context& own) { return Check(images_, given, own); });
+  return call;
+}
+
+grpc::ServerUnaryReactor* BerthService::SetLogLevel(grpc::CallbackServerContext* context, const berth::v1::SetLogLevelRequest* request,
+                                                    berth::v1::SetLogLevelResponse* reply) {
+  auto* call = new UnaryCall<berth::v1::SetLogLevelRequest, berth::v1::SetLogLevelResponse>(*context, *request, reply, CallLog("SetLogLevel"));
+  call->Start(nullptr, [](const berth::v1::SetLogLevelRequest& given, const base::Context&) { return SetLevel(given.level()); });
   return call;
 }
 

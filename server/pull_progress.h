@@ -1,4 +1,4 @@
-// berth.v1.Berth, the client's own service: what pulls in flight are at, from the puller's own figures, and archives.
+// berth.v1.Berth, the client's own service: what pulls in flight are at, from the puller's own figures, archives, and the log's level.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -23,6 +23,8 @@ class BerthService : public berth::v1::Berth::CallbackService {
                                         berth::v1::CheckImagesResponse* reply) override;
   grpc::ServerUnaryReactor* ListPulls(grpc::CallbackServerContext* context, const berth::v1::ListPullsRequest* request,
                                       berth::v1::ListPullsResponse* reply) override;
+  grpc::ServerUnaryReactor* SetLogLevel(grpc::CallbackServerContext* context, const berth::v1::SetLogLevelRequest* request,
+                                        berth::v1::SetLogLevelResponse* reply) override;
 
  private:
   image::Store& images_;

@@ -33,6 +33,7 @@ class ImageSources : public OnNode {
     Daemon::Options options = OnNode::DaemonOptions();
     options.settings["image.certificate_dirs"] = Cat("[", (folder() / "certs.d").string(), "]");
     options.settings["image.registries_conf"] = (folder() / "registries.conf").string();
+    options.settings["log.level"] = "debug";
     options.settings["image.auth_files"] = Cat("[", (folder() / "auth.json").string(), "]");
     return options;
   }
@@ -158,6 +159,62 @@ TEST_F(ImageSourcesPrivate, CredentialsOfAFileAndOfAHelperAreUsed) {
   auto failed = cri().Pull(Private("busybox:plain"));
   EXPECT_FALSE(failed.ok());
   EXPECT_THAT(failed.message(), HasSubstr("docker-credential-none-of-that-name: not installed"));
+}
+
+// Files below `folder` that hold one of the texts.
+std::vector<std::string> Holding(const Path& folder, const std::vector<std::string>& secrets) {
+  std::vector<std::string> out;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!file.is_regular_file()) continue;
+    const std::string text = base::ReadFile(file.path(), 64 << 20).value_or("");
+    for (const std::string& secret : secrets) {
+      if (text.find(secret) != std::string::npos) out.push_back(Cat(file.path().native(), ": ", secret));
+    }
+  }
+  return out;
+}
+
+TEST_F(ImageSourcesPrivate, NoSecretIsLoggedOrKept) {
+  const std::vector<std::string> credentials = {kPassword, "cHVsbGVyOnMzY3JldA", "0dd-identity-token", "0dd-registry-token", "wr0ng-password"};
+  ASSERT_CALL_OK(PullAs(Private(), kUser, kPassword));
+  EXPECT_FALSE(PullAs(Private("busybox:plain"), kUser, "wr0ng-password").ok());
+  v1::PullImageRequest request;
+  request.mutable_image()->set_image(Private("busybox:plain"));
+  request.mutable_auth()->set_identity_token("0dd-identity-token");
+  EXPECT_FALSE(cri().Call(&v1::ImageService::Stub::PullImage, request).ok());
+  request.mutable_auth()->set_registry_token("0dd-registry-token");
+  EXPECT_FALSE(cri().Call(&v1::ImageService::Stub::PullImage, request).ok());
+  request.mutable_auth()->Clear();
+  request.mutable_auth()->set_auth("cHVsbGVyOnMzY3JldA==");
+  ASSERT_CALL_OK(cri().Call(&v1::ImageService::Stub::PullImage, request));
+  Write("auth.json", Cat(R"({"auths":{")", host_, R"(/e2e":{"username":")", kUser, R"(","password":")", kPassword, R"("}}})"));
+  ASSERT_CALL_OK(cri().Pull(Private()));
+
+  const auto with_secret = [&](auto&, v1::ContainerConfig& config) {
+    config.mutable_image()->set_image(Private());
+    auto* variable = config.add_envs();
+    variable->set_key("TOKEN");
+    variable->set_value("0dd-variable");
+  };
+  Made made = RunContainer(Sh("[ \"$TOKEN\" = 0dd-variable ]"), with_secret);
+  EXPECT_EQ(WaitExited(made.container).exit_code(), 0);
+  // Also not where the runtime is told to do what it cannot.
+  v1::PodSandboxConfig pod = Pod("second");
+  v1::ContainerConfig config = Container({"/no/such/program"});
+  with_secret(pod, config);
+  const std::string id = RunPod(pod);
+  const auto created = cri().Create(id, config, pod);
+  EXPECT_FALSE(created.ok() && cri().Start(created->container_id()).ok());
+
+  const std::string log = daemon().Log(64 << 20);
+  EXPECT_THAT(log, HasSubstr("call=PullImage"));
+  EXPECT_THAT(log, HasSubstr("code=UNAUTHENTICATED"));
+  for (const std::string& secret : credentials) EXPECT_THAT(log, testing::Not(HasSubstr(secret)));
+  EXPECT_THAT(log, testing::Not(HasSubstr("0dd-variable")));
+  EXPECT_THAT(Holding(daemon().options().state_root, credentials), testing::IsEmpty());
+  EXPECT_THAT(Holding(daemon().options().run_root, credentials), testing::IsEmpty());
+  // The search does find: what a container was asked for is kept, where only root reads.
+  EXPECT_THAT(Holding(daemon().options().run_root, {"0dd-variable"}), testing::Not(testing::IsEmpty()));
 }
 
 // An OCI layout in a tar file, from what the registry has.

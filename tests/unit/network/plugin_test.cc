@@ -41,6 +41,12 @@ TEST_F(ProcessRunnerTest, GivesInputAndVariablesAndReturnsOutput) {
   EXPECT_EQ(*output, base::Cat("{\"a\":1} ADD eth0 /nowhere:", folder_.path().native(), " ", home == nullptr ? "" : home, "\n"));
 }
 
+TEST_F(ProcessRunnerTest, GivesTheRequestsId) {
+  Script("p", "echo \"$BERTH_REQUEST_ID\"");
+  EXPECT_EQ(Exec("p", base::Context::Make("17-4")).value_or("failed"), "17-4\n");
+  EXPECT_EQ(Exec("p").value_or("failed"), "\n");
+}
+
 TEST_F(ProcessRunnerTest, MissingPluginNamesTheFoldersSearched) {
   const auto output = Exec("absent");
   ASSERT_FALSE(output);

@@ -23,7 +23,7 @@ class FakeRuntimeTest : public testing::Test {
     const auto arguments = runtime.CreateArguments(
         {.id = id, .bundle = folder_, .pid_file = folder_ / "pid", .log_file = folder_ / "log"});
     base::RunOptions run;
-    run.spawn = {.program = arguments[0], .arguments = arguments, .environment = runtime.Environment()};
+    run.spawn = {.program = arguments[0], .arguments = arguments, .environment = runtime.Environment({})};
     run.drain = std::chrono::milliseconds(0);
     const auto result = base::Run(std::move(run), {});
     ASSERT_TRUE(result) << result.error().Text();
