@@ -93,9 +93,8 @@ constexpr Level kLevels[] = {{"debug", config::LogLevel::kDebug, spdlog::level::
 
 }  // namespace
 
-// "JOURNAL_STREAM= ... device and inode numbers of the connection file descriptor, formatted in decimal, separated by a
-// colon
-// (":")" (systemd.exec(5)).
+// The variable names the device and inode of the stream that systemd connected to the journal (systemd.exec(5)); a
+// service that sends its output elsewhere afterwards must not be taken for one.
 bool IsJournal(int fd, const char* stream) {
   struct stat info {};
   return stream != nullptr && fstat(fd, &info) == 0 && base::Cat(info.st_dev, ":", info.st_ino) == stream;
