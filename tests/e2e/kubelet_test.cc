@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "tests/e2e/harness/fixture.h"
+#include "tests/e2e/harness/paths.h"
 
 namespace berth::e2e {
 namespace {
@@ -22,7 +23,7 @@ class Kubelet : public OnRuntime {
 
   template <typename Message>
   Message Recorded(const std::string& name, const Values& values) {
-    auto text = base::ReadFile(Path(BERTH_E2E_KUBELET) / (name + ".txtpb"));
+    auto text = base::ReadFile(KubeletMessage(name));
     EXPECT_TRUE(text) << name;
     std::string filled = text.value_or("");
     // The longest names first: $IMAGE_ID is not $IMAGE and "_ID".

@@ -3,21 +3,32 @@
 #include <unistd.h>
 
 namespace berth::e2e {
+namespace {
+
+base::Path Beside(const std::string& name) {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
+}
+
+}  // namespace
 
 base::Path Berthd() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "berthd";
+  return Beside("berthd");
 }
 
 base::Path BerthClient() {
-  return Berthd().parent_path() / "berth";
+  return Beside("berth");
 }
 
 base::Path SpdyPeer() {
-  return Berthd().parent_path() / "e2e_spdy_peer";
+  return Beside("e2e_spdy_peer");
 }
 
 base::Path ImagesScript() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "e2e_images.py";
+  return Beside("e2e_images.py");
+}
+
+base::Path KubeletMessage(const std::string& name) {
+  return Beside("e2e_kubelet") / (name + ".txtpb");
 }
 
 base::Path OciRuntime(const std::string& name) {

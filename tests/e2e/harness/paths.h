@@ -9,6 +9,7 @@ base::Path Berthd();
 base::Path BerthClient();
 base::Path SpdyPeer();  // missing where Go or its SPDY library is not installed
 base::Path ImagesScript();
+base::Path KubeletMessage(const std::string& name);  // a recorded one: "RunPodSandbox"
 // /usr/bin/crun, /usr/sbin/runc; empty when it is not installed.
 base::Path OciRuntime(const std::string& name);
 
