@@ -16,6 +16,7 @@ using base::Code;
 constexpr size_t kMaxChallenges = 16;
 constexpr size_t kMaxParameters = 32;
 constexpr size_t kMaxTokens = 1024;
+constexpr size_t kMaxRefreshToken = 16 << 10;
 constexpr int64_t kShortestLife = 60;  // seconds; also what a token without expires_in lives
 constexpr int64_t kLongestLife = 86'400;
 // A token that ends within this time may end on its way.
@@ -178,6 +179,8 @@ base::Result<Token> ParseToken(std::string_view body, base::TimePoint now) {
   const auto life = json::Int(object, "expires_in", kWhat);
   const int64_t seconds = life && *life ? **life : kShortestLife;
   out.expires = now + std::chrono::seconds(std::clamp(seconds, kShortestLife, kLongestLife));
+  ASSIGN_OR_RETURN(out.refresh, json::String(object, "refresh_token", kWhat));
+  if (out.refresh.size() > kMaxRefreshToken) out.refresh.clear();
   return out;
 }
 
@@ -192,6 +195,17 @@ std::optional<std::string> TokenCache::Find(const TokenKey& key) {
 }
 
 void TokenCache::Put(const TokenKey& key, Token token) {
+  if (!token.refresh.empty() && !key.credentials.empty()) {
+    TokenKey any_scope = key;
+    any_scope.scope.clear();
+    refreshes_.With([&](auto& kept) {
+      if (kept.size() >= kMaxTokens && !kept.contains(any_scope)) {
+        kept.erase(std::ranges::min_element(kept, {}, [](const auto& entry) { return entry.second.given; }));
+      }
+      kept.insert_or_assign(any_scope, Refresh{std::move(token.refresh), base::Monotonic::now()});
+    });
+  }
+  token.refresh.clear();
   tokens_.With([&](auto& tokens) {
     if (tokens.size() >= kMaxTokens && !tokens.contains(key)) {
       tokens.erase(std::ranges::min_element(tokens, {}, [](const auto& entry) { return entry.second.expires; }));
@@ -204,6 +218,22 @@ void TokenCache::Drop(const TokenKey& key, std::string_view value) {
   tokens_.With([&](auto& tokens) {
     const auto found = tokens.find(key);
     if (found != tokens.end() && found->second.value == value) tokens.erase(found);
+  });
+}
+
+std::string TokenCache::FindRefresh(TokenKey key) {
+  key.scope.clear();
+  return refreshes_.With([&](const auto& kept) {
+    const auto found = kept.find(key);
+    return found == kept.end() ? std::string() : found->second.value;
+  });
+}
+
+void TokenCache::DropRefresh(TokenKey key, std::string_view value) {
+  key.scope.clear();
+  refreshes_.With([&](auto& kept) {
+    const auto found = kept.find(key);
+    if (found != kept.end() && found->second.value == value) kept.erase(found);
   });
 }
 

@@ -65,6 +65,7 @@ std::string BasicAuthorization(const Credentials& credentials);
 struct Token {
   std::string value;
   base::TimePoint expires;
+  std::string refresh;  // a refresh token that came with it; usually none
 };
 // The answer of a token server (distribution specification, token authentication). kUnauthenticated when it has no token.
 base::Result<Token> ParseToken(std::string_view body, base::TimePoint now);
@@ -78,16 +79,26 @@ struct TokenKey {
   auto operator<=>(const TokenKey&) const = default;
 };
 
-// Thread-safe. Holds a bounded number; those that end first make room.
+// Thread-safe. Holds a bounded number; those that end first make room. In memory alone.
 class TokenCache {
  public:
   std::optional<std::string> Find(const TokenKey& key);
+  // Keeps its refresh token too, for every scope of the same server and credentials. Anonymous callers have no use for one.
   void Put(const TokenKey& key, Token token);
   // Drops the token if it still is `value`: the registry refused it.
   void Drop(const TokenKey& key, std::string_view value);
 
+  // The newest refresh token that the server gave to these credentials, whatever the scope; empty when there is none.
+  std::string FindRefresh(TokenKey key);
+  void DropRefresh(TokenKey key, std::string_view value);
+
  private:
+  struct Refresh {
+    std::string value;
+    base::TimePoint given;
+  };
   base::Guarded<std::map<TokenKey, Token>> tokens_;
+  base::Guarded<std::map<TokenKey, Refresh>> refreshes_;  // their keys have no scope
 };
 
 }  // namespace berth::image

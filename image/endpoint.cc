@@ -3,13 +3,14 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "image/registry_answer.h"
 
 namespace berth::image {
 namespace {
 
 using base::Code;
 constexpr std::string_view kBearer = "Bearer ";
-constexpr size_t kMaxTokenAnswer = 1 << 20;
+constexpr size_t kMaxTokenAnswer = 64 << 10;
 constexpr std::string_view kClientId = "berth";
 
 std::string HostOf(std::string_view url) {
@@ -59,7 +60,23 @@ HttpRequest TokenGet(const TokenKey& key, const Credentials& credentials) {
   return request;
 }
 
+HttpRequest RefreshPost(const TokenKey& key, std::string_view refresh_token) {
+  return TokenPost(key, base::Cat("grant_type=refresh_token&refresh_token=", UrlEncode(refresh_token)));
+}
+
 bool IsUnsupported(int status) { return status == 404 || status == 405; }
+
+base::Result<Token> TokenOf(const HttpResponse& response, const TokenKey& key) {
+  const std::string where = ShownUrl(key.realm);
+  if (IsTransient(response.status)) {
+    return base::Fail(Code::kUnavailable, "token server ", where, ": status ", response.status);
+  }
+  if (response.status != 200) {
+    // Its text is not quoted: it may repeat what we sent.
+    return base::Fail(Code::kUnauthenticated, "access denied: token server ", where, " answered ", response.status);
+  }
+  return ParseToken(response.body, base::Monotonic::now());
+}
 
 }  // namespace
 
@@ -142,26 +159,21 @@ base::Result<Token> Endpoint::FetchToken(const TokenKey& key, const Credentials&
     request.body_limit = kMaxTokenAnswer;
     return http_->Do(request, context);
   };
-  const bool refresh = !credentials.identity_token.empty();
-  ASSIGN_OR_RETURN(HttpResponse response,
-                   ask(refresh ? TokenPost(key, base::Cat("grant_type=refresh_token&refresh_token=",
-                                                          UrlEncode(credentials.identity_token)))
-                               : TokenGet(key, credentials)));
-  if (IsUnsupported(response.status) && refresh) {
-    ASSIGN_OR_RETURN(response, ask(TokenGet(key, credentials)));
-  } else if (IsUnsupported(response.status) && !credentials.username.empty()) {
+  HttpResponse response;
+  // One that the server no longer takes, or that it has no use for, is no reason to fail: there is another way to ask.
+  const std::string kept = tokens_->FindRefresh(key);
+  for (const std::string& refresh : {kept, credentials.identity_token}) {
+    if (refresh.empty()) continue;
+    ASSIGN_OR_RETURN(response, ask(RefreshPost(key, refresh)));
+    if (response.status == 200 || IsTransient(response.status)) return TokenOf(response, key);
+    tokens_->DropRefresh(key, refresh);
+  }
+  ASSIGN_OR_RETURN(response, ask(TokenGet(key, credentials)));
+  if (IsUnsupported(response.status) && !credentials.username.empty()) {
     ASSIGN_OR_RETURN(response, ask(TokenPost(key, base::Cat("grant_type=password&username=", UrlEncode(credentials.username),
                                                             "&password=", UrlEncode(credentials.password)))));
   }
-  const std::string where = ShownUrl(key.realm);
-  if (response.status == 408 || response.status == 429 || response.status >= 500) {
-    return base::Fail(Code::kUnavailable, "token server ", where, ": status ", response.status);
-  }
-  if (response.status != 200) {
-    // Its text is not quoted: it may repeat what we sent.
-    return base::Fail(Code::kUnauthenticated, "access denied: token server ", where, " answered ", response.status);
-  }
-  return ParseToken(response.body, base::Monotonic::now());
+  return TokenOf(response, key);
 }
 
 }  // namespace berth::image

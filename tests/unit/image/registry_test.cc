@@ -159,6 +159,73 @@ TEST_F(RegistryTest, IdentityTokenIsPosted) {
   }
 }
 
+// A server that knows alice's password and what it gave her for it; each scope wants a token of its own.
+class RefreshTest : public RegistryTest {
+ protected:
+  void SetUp() override {
+    registry_.SetHook([this](const FakeRequest& request) -> std::optional<FakeAnswer> {
+      if (request.path == "/token") return TokenFor(request);
+      if (!request.Header("authorization").empty()) return std::nullopt;
+      const std::string path = request.path.substr(4, request.path.find("/manifests") - 4);
+      return FakeAnswer{.status = 401, .headers = {{"WWW-Authenticate", base::Cat("Bearer realm=\"", registry_.url(), "/token\",service=\"svc\",scope=\"repository:", path, ":pull\"")}}};
+    });
+  }
+  FakeAnswer TokenFor(const FakeRequest& request) {
+    const std::string answer = base::Cat(R"({"token":"t","refresh_token":")", given_, "\"}");
+    if (request.method == "GET") {
+      return request.Header("authorization") == "Basic " + base::Base64Encode("alice:pw") ? FakeAnswer{.body = answer} : FakeAnswer{.status = 401};
+    }
+    const bool known = request.body.find("grant_type=refresh_token&refresh_token=" + accepted_ + "&") == 0;
+    return known ? FakeAnswer{.body = answer} : FakeAnswer{.status = refusal_};
+  }
+  bool Resolves(const std::string& repository, const AuthConfig& auth) {
+    registry_.AddManifest(repository, "1", "{}", std::string(kOciManifest));
+    auto client = RegistryClient::Make(Fast(), *Reference::Parse(registry_.host() + "/" + repository + ":1"), auth, &tokens_);
+    return (*client)->Resolve({}).has_value();
+  }
+  const AuthConfig alice_{.username = "alice", .password = "pw"};
+  std::string given_ = "first";
+  std::string accepted_ = "first";
+  int refusal_ = 401;
+};
+
+TEST_F(RefreshTest, TokenStandsInForThePasswordAtTheNextScope) {
+  EXPECT_TRUE(Resolves("one", alice_));
+  EXPECT_EQ(registry_.Count("POST", "/token"), 0);
+  given_ = "second";
+  EXPECT_TRUE(Resolves("two", alice_));
+  EXPECT_EQ(registry_.Count("GET", "/token"), 1);
+  EXPECT_EQ(registry_.Count("POST", "/token"), 1);
+  accepted_ = "second";  // one that was renewed takes the place of the old one
+  EXPECT_TRUE(Resolves("three", alice_));
+  EXPECT_EQ(registry_.Count("GET", "/token"), 1);
+}
+
+TEST_F(RefreshTest, TokenIsForTheSameCredentialsAlone) {
+  EXPECT_TRUE(Resolves("one", alice_));
+  EXPECT_FALSE(Resolves("two", {.username = "alice", .password = "other"}));
+  EXPECT_FALSE(Resolves("two", {.username = "bob", .password = "pw"}));
+  EXPECT_FALSE(Resolves("two", {}));
+  EXPECT_EQ(registry_.Count("POST", "/token"), 0);
+}
+
+TEST_F(RefreshTest, RefusedTokenIsForgottenAndThePasswordUsedAgain) {
+  EXPECT_TRUE(Resolves("one", alice_));
+  for (const int status : {400, 401, 403, 404, 405}) {
+    refusal_ = status;
+    accepted_ = "none";
+    EXPECT_TRUE(Resolves(base::Cat("r", status), alice_)) << status;
+  }
+  EXPECT_EQ(registry_.Count("GET", "/token"), 6);
+  EXPECT_EQ(registry_.Count("POST", "/token"), 5);
+}
+
+TEST_F(RefreshTest, RefusedIdentityTokenLeavesWhatIsOpenToAll) {
+  refusal_ = 400;
+  EXPECT_FALSE(Resolves("one", {.identity_token = "stale"}));
+  EXPECT_EQ(registry_.Count("GET", "/token"), 1);
+}
+
 TEST_F(RegistryTest, BasicCredentialsAnswerABasicChallenge) {
   registry_.AddManifest("app", "1", "{}", std::string(kOciManifest));
   const std::string right = "Basic " + base::Base64Encode("alice:pw");
