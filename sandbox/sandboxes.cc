@@ -93,6 +93,7 @@ void Sandboxes::SetNotReady(const std::string& id, bool with_address) {
     return changed;
   };
   (void)store_.Update(id, stop, state::Persist::kBestEffort);  // removed meanwhile is fine
+  if (parts_.ended) parts_.ended(id);
 }
 
 void Sandboxes::WatchPause(const std::string& id, base::UniqueFd pidfd) {

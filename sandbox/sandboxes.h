@@ -52,6 +52,7 @@ struct Parts {
   base::Executor* end_work = nullptr;  // bodies of Stop and Remove
   base::Executor* disk = nullptr;  // what those wait for: records
   boost::asio::io_context* loop = nullptr;
+  std::function<void(const std::string& id)> ended;  // a pod is no longer ready, and says so; any thread, does not wait
 };
 
 // The undoers of what sandboxes write into their ledgers beside those of containers: "namespace", "cni", "cgroup parent",

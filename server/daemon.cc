@@ -302,7 +302,10 @@ base::Status Daemon::Parts::Make() {
                                                                   .work = &executors->pod_work,
                                                                   .end_work = &executors->pod_end_work,
                                                                   .disk = &executors->disk,
-                                                                  .loop = &loop});
+                                                                  .loop = &loop,
+                                                                  .ended = [this](const std::string& id) {
+                                                                    if (streaming) streaming->ClosePod(id);
+                                                                  }});
   ASSIGN_OR_RETURN(streaming, streaming::Server::Start(StreamingOptions()));
   constexpr int kSysResource = 24;
   services = std::make_unique<Services>(Services{.config = config,

@@ -5,9 +5,6 @@ namespace berth::server {
 base::Result<cri::StopPodSandboxResponse> StopPodSandbox(Services& services, const cri::StopPodSandboxRequest& request,
                                                          const base::Context& context) {
   if (request.pod_sandbox_id().empty()) return base::Fail(base::Code::kInvalidArgument, "pod_sandbox_id is missing");
-  // A prefix names no other pod later.
-  const auto sandbox = services.sandboxes.Find(request.pod_sandbox_id());
-  if (sandbox) services.streaming.ClosePod((*sandbox)->id);
   RETURN_IF_ERROR(services.sandboxes.Stop(request.pod_sandbox_id(), context));
   return cri::StopPodSandboxResponse();
 }

@@ -111,6 +111,10 @@ streaming::Callbacks StreamCallbacks(container::Containers& containers, sandbox:
   out.connect = [&sandboxes](const std::string& pod, uint16_t port, const base::Context& context) {
     return sandboxes.Connect(pod, port, context);
   };
+  out.pod_is_ready = [&sandboxes](const std::string& pod) {
+    const auto sandbox = sandboxes.Find(pod);
+    return sandbox && (*sandbox)->state == sandbox::State::kReady;
+  };
   return out;
 }
 

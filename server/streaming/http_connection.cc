@@ -181,8 +181,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
       const std::string pod = forward->pod;
       const auto session =
           std::make_shared<PortForwardSession>(parts_.session, std::move(*forward), connection, parts_.creation);
-      parts_.on_session(session, pod);
-      return session->Start();
+      session->Start();
+      return parts_.on_session(session, pod);
     }
     const auto channels = std::make_shared<SpdyChannels>(connection, StreamsOf(order), version);
     channels->Start(MakeSession(std::move(order), channels), parts_.creation, parts_.session.loop);
@@ -226,8 +226,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
       // Without a port in the request there is nothing to carry.
       if (forward->ports.empty() || forward->ports.size() > 4) return socket->AsyncClose([socket] {});
       const auto session = std::make_shared<PortForwardChannels>(parts_.session, *forward, socket, protocol);
-      parts_.on_session(session, forward->pod);
-      return session->Start();
+      session->Start();
+      return parts_.on_session(session, forward->pod);
     }
     const auto channels = std::make_shared<WebSocketChannels>(socket, StreamsOf(order), protocol);
     channels->Start(MakeSession(order, channels));

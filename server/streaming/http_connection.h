@@ -19,7 +19,7 @@ struct HttpParts {
   Tokens& tokens;
   std::chrono::nanoseconds idle;
   std::chrono::nanoseconds creation;
-  // A session has begun; `pod` is that of a port-forward.
+  // A session has begun; `pod` is that of a port-forward. It may be aborted in this call.
   std::function<void(std::weak_ptr<Session>, const std::string& pod)> on_session;
 };
 

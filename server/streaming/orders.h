@@ -60,12 +60,15 @@ struct Attachment {
   std::function<void(uint16_t, uint16_t)> resize;  // columns, rows; does not block
 };
 
-// Run on Options::work; may block until the context ends.
+// All but the last run on Options::work and may block until the context ends.
 struct Callbacks {
   std::function<base::Result<std::unique_ptr<Process>>(const ExecOrder&, const base::Context&)> exec;
   std::function<base::Result<Attachment>(const AttachOrder&, const base::Context&)> attach;
   // A connected TCP socket to a port of the pod, non-blocking.
   std::function<base::Result<base::UniqueFd>(const std::string& pod, uint16_t port, const base::Context&)> connect;
+  // Whether port-forwards to the pod may go on. On the loop; does not block. Who makes this false calls
+  // Server::ClosePod afterwards: then no session is missed, however new it is.
+  std::function<bool(const std::string& pod)> pod_is_ready;
 };
 
 }  // namespace berth::streaming

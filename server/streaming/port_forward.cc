@@ -202,7 +202,17 @@ void PortForwardSession::OnDrained() {
   }
 }
 
+// Sockets of a pod keep its network namespace: they do not wait for the client.
+void PortForwardSession::Abort() {
+  ForgetAll();
+  connection_->Finish();
+}
+
 void PortForwardSession::OnClosed(const base::Status&) {
+  ForgetAll();
+}
+
+void PortForwardSession::ForgetAll() {
   closed_ = true;
   while (!pairs_.empty()) Forget(pairs_.begin()->second);
 }

@@ -49,7 +49,7 @@ class PortForwardSession final : public spdy::ConnectionUser,
                      std::chrono::nanoseconds creation)
       : parts_(parts), order_(std::move(order)), connection_(std::move(connection)), creation_(creation) {}
   void Start() { connection_->Start(shared_from_this()); }
-  void Abort() override { connection_->Finish(); }
+  void Abort() override;
 
  private:
   struct Pair {
@@ -78,6 +78,7 @@ class PortForwardSession final : public spdy::ConnectionUser,
   void Fail(const PairPtr& pair, const std::string& why);
   void MaybeOver(const PairPtr& pair);
   void Forget(const PairPtr& pair);
+  void ForgetAll();
   void InputMoved();
 
   const SessionParts& parts_;

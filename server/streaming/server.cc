@@ -122,7 +122,10 @@ void Server::State::Take(tcp::socket socket) {
 }
 
 void Server::State::Remember(std::weak_ptr<Session> session, const std::string& pod) {
+  const auto made = session.lock();
   sessions.push_back({std::move(session), pod});
+  // The other way round than whoever ends a pod: that denies first and looks at the sessions then.
+  if (made && !pod.empty() && !options.callbacks.pod_is_ready(pod)) made->Abort();
   if (sessions.size() > 2 * remembered + 16) remembered = Forget();
 }
 

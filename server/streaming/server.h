@@ -44,7 +44,7 @@ class Server {
   // The URL at which a client gets what it asked for, once and soon. kResourceExhausted when too many wait.
   // Thread-safe.
   base::Result<std::string> UrlFor(Order order);
-  // Ends port-forwards to the pod. Thread-safe.
+  // Ends port-forwards to the pod, which Callbacks::pod_is_ready denies from now on. Thread-safe; does not wait.
   void ClosePod(const std::string& pod);
   // Ends the thread and every connection; processes that were started go on. Idempotent.
   void Stop();

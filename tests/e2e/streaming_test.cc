@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <regex>
 #include <thread>
 
@@ -458,6 +459,23 @@ TEST_P(StreamingForward, HostNetworkPodIsReachedOnTheHost) {
   // IPv4 refuses, so this is IPv6 as well.
   const Ended ended = Peer({"forward", ForwardUrl(pod), std::to_string((*listener)->port())});
   EXPECT_EQ(ended.output, "1 connections, 0 failed\n") << ended.errors;
+}
+
+TEST_P(StreamingForward, RemovalOfThePodEndsConnectionsAndThoseThatBeginAfterIt) {
+  Made made = Sleeper();
+  const auto reached = std::make_shared<std::atomic<bool>>();
+  Serve(made, {.serve = [reached](int connection) {
+          *reached = true;
+          Listener::Echo(connection);
+        }});
+  const std::string late = ForwardUrl(made.pod);
+  // It sends more than it will ever get through: only the pod's end ends it.
+  Beside client = Start(PeerCommand({"forward", "-size", "1000000000000", ForwardUrl(made.pod), "7007"}));
+  ASSERT_TRUE(Eventually([&] { return reached->load(); }));
+  ASSERT_CALL_OK(cri().RemovePod(made.pod));
+  const auto limit = base::Context().WithTimeout(std::chrono::seconds(30));
+  EXPECT_TRUE(client.child.Wait(limit, "peer"));
+  EXPECT_EQ(Peer({"forward", late, "7007"}).code, 1);
 }
 
 TEST_P(StreamingForward, StoppedPodIsRefusedAndConnectionsEnd) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <map>
@@ -17,6 +18,7 @@
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 
@@ -126,6 +128,7 @@ class StreamingTest : public testing::Test {
     options_.callbacks.connect = [this](const std::string& pod, uint16_t port, const base::Context&) {
       return connect_(pod, port);
     };
+    options_.callbacks.pod_is_ready = [this](const std::string&) { return pod_is_ready_.load(); };
     auto server = Server::Start(options_);
     ASSERT_TRUE(server) << server.error().message;
     server_ = *std::move(server);
@@ -188,6 +191,7 @@ class StreamingTest : public testing::Test {
   Server::Options options_;
   std::function<base::Result<Attachment>(const AttachOrder&)> attach_;
   std::function<base::Result<base::UniqueFd>(const std::string&, uint16_t)> connect_;
+  std::atomic<bool> pod_is_ready_ = true;
   std::unique_ptr<Server> server_;
 };
 

@@ -205,5 +205,35 @@ TEST_F(PortForward, EndOfThePodClosesTheConnection) {
   EXPECT_TRUE(AtEnd(pod.get()));
 }
 
+TEST_F(PortForward, EndOfThePodMissesNoSessionThatIsBeingMade) {
+  const std::string url = Url(ForwardOrder{.pod = "pod"});
+  pod_is_ready_ = false;
+  server_->ClosePod("pod");  // there is no session of this URL yet
+  Upgrade upgrade = Send(url, "POST", SpdyHeaders("portforward.k8s.io"));
+  EXPECT_EQ(upgrade.status(), 101);
+  boost::system::error_code error;
+  asio::read(*upgrade.socket, asio::dynamic_buffer(upgrade.rest), error);
+  EXPECT_EQ(error, asio::error::eof);
+}
+
+TEST_F(PortForward, EndOfThePodClosesAConnectionThatIsBeingMade) {
+  std::promise<void> asked;
+  std::promise<void> go;
+  const auto connect = connect_;
+  connect_ = [&](const std::string& pod, uint16_t port) {
+    asked.set_value();
+    go.get_future().wait();
+    return connect(pod, port);
+  };
+  OpenPair("0");
+  std::future<void> connecting = asked.get_future();
+  ASSERT_TRUE(RunUntil([&] { return connecting.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
+  server_->ClosePod("pod");
+  ASSERT_TRUE(RunUntil([&] { return client_->closed; }));
+  go.set_value();
+  const base::UniqueFd pod = Accept();
+  EXPECT_TRUE(AtEnd(pod.get()));
+}
+
 }  // namespace
 }  // namespace berth::streaming
