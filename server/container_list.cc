@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "server/container_state.h"
 #include "server/filter.h"
 #include "server/handlers.h"
@@ -10,24 +8,9 @@ base::Result<cri::ListContainersResponse> ListContainers(Services& services, con
                                                          const base::Context&) {
   cri::ListContainersResponse reply;
   const cri::ContainerFilter& filter = request.filter();
-  auto all = services.containers.List();
-  if (!filter.id().empty()) {
-    const auto found = services.containers.Find(filter.id());
-    all.clear();
-    if (found) all.push_back(*found);
-  }
-  std::string sandbox_id;
-  if (!filter.pod_sandbox_id().empty()) {
-    const auto sandbox = services.sandboxes.Find(filter.pod_sandbox_id());
-    if (!sandbox) return reply;
-    sandbox_id = (*sandbox)->id;
-  }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->created_at > b->created_at; });
-  for (const auto& container : all) {
+  for (const auto& container : FilterContainers(services, filter.id(), filter.pod_sandbox_id(), filter.label_selector())) {
     const cri::ContainerConfig& config = *container->config;
-    if (!sandbox_id.empty() && container->sandbox_id != sandbox_id) continue;
     if (filter.has_state() && filter.state().state() != CriState(container->state)) continue;
-    if (!HasLabels(config.labels(), filter.label_selector())) continue;
     cri::Container& item = *reply.add_containers();
     item.set_id(container->id);
     item.set_pod_sandbox_id(container->sandbox_id);

@@ -51,6 +51,7 @@ constexpr auto kUndoTime = std::chrono::minutes(1);
 constexpr int kUndoers = 4;
 constexpr auto kFeaturesTime = std::chrono::seconds(2);
 constexpr auto kDirtyRetry = std::chrono::seconds(10);
+constexpr auto kSamplePeriod = std::chrono::seconds(10);
 constexpr size_t kMaxProblems = 100;
 
 base::Result<base::UniqueFd> LockStateRoot(const base::Path& root) {
@@ -134,6 +135,7 @@ struct Daemon::Parts {
   void Watch();
   void ArmLeftovers();
   void RetryDirty();
+  void Sample();
   void Report(const std::string& problem);
 
   config::Config config;
@@ -158,6 +160,8 @@ struct Daemon::Parts {
   std::unique_ptr<state::LeftoverQueue> leftovers;
   std::unique_ptr<asio::steady_timer> leftover_timer;
   std::unique_ptr<asio::steady_timer> dirty_timer;
+  std::unique_ptr<asio::steady_timer> sample_timer;
+  std::unique_ptr<stats::Collector> stats;
   std::unique_ptr<container::Containers> containers;
   std::unique_ptr<sandbox::Sandboxes> sandboxes;
   base::Guarded<std::vector<std::string>> problems;
@@ -229,6 +233,7 @@ base::Status Daemon::Parts::Make() {
   undoers.merge(sandbox::SandboxUndoers(*network, *cgroups, systemd_manager));
   leftover_timer = std::make_unique<asio::steady_timer>(loop);
   dirty_timer = std::make_unique<asio::steady_timer>(loop);
+  sample_timer = std::make_unique<asio::steady_timer>(loop);
   state::LeftoverQueue::Options queue{.undoers = undoers};
   queue.changed = [this] { asio::post(loop, [this] { ArmLeftovers(); }); };
   leftovers = std::make_unique<state::LeftoverQueue>(std::move(queue));
@@ -306,6 +311,7 @@ base::Status Daemon::Parts::Make() {
                                                                   .ended = [this](const std::string& id) {
                                                                     if (streaming) streaming->ClosePod(id);
                                                                   }});
+  stats = std::make_unique<stats::Collector>(stats::Collector::Options{.cgroups = cgroups.get()});
   ASSIGN_OR_RETURN(streaming, streaming::Server::Start(StreamingOptions()));
   constexpr int kSysResource = 24;
   services = std::make_unique<Services>(Services{.config = config,
@@ -315,6 +321,7 @@ base::Status Daemon::Parts::Make() {
                                                  .puller = *puller,
                                                  .network = *network,
                                                  .streaming = *streaming,
+                                                 .stats = *stats,
                                                  .runtimes = runtimes,
                                                  .default_runtime = default_runtime,
                                                  .systemd_cgroup = systemd,
@@ -415,6 +422,14 @@ void Daemon::Parts::RetryDirty() {
   });
 }
 
+void Daemon::Parts::Sample() {
+  (void)executors->query.Submit([this] { SampleStats(*services); });
+  sample_timer->expires_after(kSamplePeriod);
+  sample_timer->async_wait([this](const boost::system::error_code& error) {
+    if (!error) Sample();
+  });
+}
+
 base::Result<std::unique_ptr<Daemon>> Daemon::Make(config::Config config) {
   auto parts = std::make_unique<Parts>(std::move(config));
   RETURN_IF_ERROR(parts->Make());
@@ -468,6 +483,7 @@ base::Status Daemon::Serve(std::function<void()> hangup) {
   parts.Watch();
   parts.ArmLeftovers();
   parts.RetryDirty();
+  parts.Sample();
   spdlog::info("berthd={} socket={} ready sandboxes={} containers={} images={}", BERTH_VERSION, socket.native(),
                parts.sandboxes->List().size(), parts.containers->List().size(), parts.images->List()->size());
   sd_notify(0, "READY=1");

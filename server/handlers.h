@@ -39,6 +39,11 @@ BERTH_HANDLER(Exec);                 // snapshot
 BERTH_HANDLER(Attach);               // snapshot
 BERTH_HANDLER(PortForward);          // snapshot
 
+BERTH_HANDLER(ContainerStats);
+BERTH_HANDLER(ListContainerStats);
+BERTH_HANDLER(PodSandboxStats);
+BERTH_HANDLER(ListPodSandboxStats);
+
 BERTH_HANDLER(ListImages);           // snapshot
 BERTH_HANDLER(ImageStatus);          // snapshot
 BERTH_HANDLER(PullImage);
@@ -46,5 +51,9 @@ BERTH_HANDLER(RemoveImage);
 BERTH_HANDLER(ImageFsInfo);          // snapshot
 
 #undef BERTH_HANDLER
+
+// Every few seconds: a reading of everything, so that the use of processors is known to the first who asks, and what has gone
+// is forgotten.
+void SampleStats(Services& services);
 
 }  // namespace berth::server

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "server/filter.h"
 #include "server/handlers.h"
 
@@ -9,19 +7,10 @@ base::Result<cri::ListPodSandboxResponse> ListPodSandbox(Services& services, con
                                                          const base::Context&) {
   cri::ListPodSandboxResponse reply;
   const cri::PodSandboxFilter& filter = request.filter();
-  auto all = services.sandboxes.List();
-  if (!filter.id().empty()) {
-    // "No match or ambiguous prefix: empty list": a filter is no look-up.
-    const auto found = services.sandboxes.Find(filter.id());
-    all.clear();
-    if (found) all.push_back(*found);
-  }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->created_at > b->created_at; });
-  for (const auto& sandbox : all) {
+  for (const auto& sandbox : FilterSandboxes(services, filter.id(), filter.label_selector())) {
     const auto state = sandbox->state == sandbox::State::kReady ? cri::SANDBOX_READY : cri::SANDBOX_NOTREADY;
     const cri::PodSandboxConfig& config = *sandbox->config;
     if (filter.has_state() && filter.state().state() != state) continue;
-    if (!HasLabels(config.labels(), filter.label_selector())) continue;
     cri::PodSandbox& item = *reply.add_items();
     item.set_id(sandbox->id);
     *item.mutable_metadata() = config.metadata();

@@ -10,6 +10,7 @@
 #include "image/store.h"
 #include "network/network.h"
 #include "sandbox/sandboxes.h"
+#include "server/stats/collector.h"
 #include "server/streaming/server.h"
 
 namespace berth::server {
@@ -22,6 +23,7 @@ struct Services {
   image::Puller& puller;
   network::Network& network;
   streaming::Server& streaming;
+  stats::Collector& stats;
   const container::Runtimes& runtimes;
   std::string default_runtime;
   bool systemd_cgroup = false;

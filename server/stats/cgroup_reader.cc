@@ -105,6 +105,12 @@ Result<CgroupStats> CgroupReader::Read(Depth depth) const {
   return out;
 }
 
+std::optional<uint64_t> CgroupReader::ReadCpuUsage() const {
+  std::string buffer;
+  return folders_.unified ? v2::ReadCpuUsage(folders_.cpu.get(), buffer)
+                          : v1::ReadCpuUsage(folders_.cpuacct.get(), buffer);
+}
+
 CgroupLimits CgroupReader::ReadLimits() const {
   std::string buffer;
   return folders_.unified ? v2::ReadLimits(folders_.cpu.get(), buffer)

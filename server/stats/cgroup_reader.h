@@ -30,6 +30,8 @@ class CgroupReader {
 
   // kNotFound once the group is gone.
   base::Result<CgroupStats> Read(Depth depth) const;
+  // The counter of processor time alone, in nanoseconds; absent once the group is gone.
+  std::optional<uint64_t> ReadCpuUsage() const;
   CgroupLimits ReadLimits() const;
 
  private:
@@ -50,6 +52,7 @@ class CgroupReader {
 };
 
 namespace v1 {
+std::optional<uint64_t> ReadCpuUsage(int cpuacct, std::string& buffer);
 std::optional<CpuStats> ReadCpu(int cpu, int cpuacct, std::string& buffer);
 std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer);
 std::vector<DeviceIo> ReadIo(int folder, std::string& buffer);
@@ -58,6 +61,7 @@ CgroupLimits ReadLimits(int cpu, int memory, std::string& buffer);
 }  // namespace v1
 
 namespace v2 {
+std::optional<uint64_t> ReadCpuUsage(int folder, std::string& buffer);
 std::optional<CpuStats> ReadCpu(int folder, std::string& buffer);
 std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer);
 std::vector<HugePages> ReadHugePages(int folder, const std::vector<std::string>& sizes, std::string& buffer);

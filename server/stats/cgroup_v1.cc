@@ -30,8 +30,12 @@ void AddStat(MemoryStats& out, std::string_view key, uint64_t value) {
 
 }  // namespace
 
+std::optional<uint64_t> ReadCpuUsage(int cpuacct, std::string& buffer) {
+  return Number(cpuacct, "cpuacct.usage", buffer);
+}
+
 std::optional<CpuStats> ReadCpu(int cpu, int cpuacct, std::string& buffer) {
-  const auto usage = Number(cpuacct, "cpuacct.usage", buffer);
+  const auto usage = ReadCpuUsage(cpuacct, buffer);
   if (!usage) return std::nullopt;
   CpuStats out{.usage_ns = *usage};
   out.user_ns = Number(cpuacct, "cpuacct.usage_user", buffer);

@@ -49,6 +49,16 @@ uint64_t SharesOfWeight(uint64_t weight) {
 
 }  // namespace
 
+std::optional<uint64_t> ReadCpuUsage(int folder, std::string& buffer) {
+  const auto text = ReadText(folder, "cpu.stat", buffer);
+  if (!text) return std::nullopt;
+  std::optional<uint64_t> usage;
+  EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
+    if (key == "usage_usec") usage = value * 1000;
+  });
+  return usage;
+}
+
 std::optional<CpuStats> ReadCpu(int folder, std::string& buffer) {
   const auto text = ReadText(folder, "cpu.stat", buffer);
   if (!text) return std::nullopt;

@@ -1,5 +1,7 @@
 #include "server/stats/collector.h"
 
+#include "base/time.h"
+
 namespace berth::stats {
 
 using base::Result;
@@ -32,6 +34,14 @@ Result<Collector::Reading> Collector::Read(const std::string& id, const std::str
         entry->rate.With([&](CpuRate& rate) { return rate.Observe(out.stats.time, out.stats.cpu->usage_ns); });
   }
   return out;
+}
+
+void Collector::Sample(const std::string& id, const std::string& cgroup) {
+  const auto entry = Find(id, cgroup);
+  if (!entry) return;
+  const int64_t now = base::UnixNanos();
+  const auto usage = (*entry)->reader.ReadCpuUsage();
+  if (usage) (*entry)->rate.With([&](CpuRate& rate) { (void)rate.Observe(now, *usage); });
 }
 
 Result<CgroupLimits> Collector::ReadLimits(const std::string& id, const std::string& cgroup) {

@@ -33,6 +33,8 @@ class Collector {
   };
   // `cgroup` as OCI or the kubelet writes it. kNotFound when there is no such group (any more).
   base::Result<Reading> Read(const std::string& id, const std::string& cgroup, Depth depth);
+  // Keeps the group's processor time of now for the rate that a later Read tells.
+  void Sample(const std::string& id, const std::string& cgroup);
   base::Result<CgroupLimits> ReadLimits(const std::string& id, const std::string& cgroup);
   // Of a writable layer.
   std::optional<TreeUsage> Usage(const std::string& id, const base::Path& folder) { return usage_.Get(id, folder); }

@@ -1,5 +1,6 @@
 // UpdateContainerResources and UpdatePodSandboxResources, looked at in the container's cgroup and in its status.
 #include "base/strings.h"
+#include "tests/e2e/harness/cgroups.h"
 #include "tests/e2e/harness/fixture.h"
 
 namespace berth::e2e {
@@ -13,7 +14,7 @@ class Update : public OnRuntime {
   static constexpr int64_t kMiB = 1 << 20;
   using Change = std::function<void(v1::LinuxContainerResources&)>;
 
-  static bool V2() { return base::Exists("/sys/fs/cgroup/cgroup.controllers"); }
+  static bool V2() { return OnCgroupV2(); }
   static v1::LinuxContainerResources Resources(const Change& change) {
     v1::LinuxContainerResources out;
     change(out);
@@ -45,21 +46,7 @@ class Update : public OnRuntime {
   // From outside, as a container that is not started has nobody inside.
   static std::string File(const Made& made, const std::string& controller, const std::string& v1_name,
                           const std::string& v2_name) {
-    const base::Path root = V2() ? "/sys/fs/cgroup" : base::Path("/sys/fs/cgroup") / controller;
-    const std::string parent = made.pod_config.linux().cgroup_parent();
-    base::Path group = root.native() + parent;
-    if (parent.ends_with(".slice")) {
-      group = root;
-      const std::string name = parent.substr(parent.rfind('/') == std::string::npos ? 0 : parent.rfind('/') + 1);
-      for (size_t dash = name.find('-'); dash != std::string::npos; dash = name.find('-', dash + 1))
-        group /= name.substr(0, dash) + ".slice";
-      group /= name;
-      group /= "berth-" + made.container + ".scope";
-    } else {
-      group /= "berth-" + made.container;
-    }
-    const auto text = base::ReadFile(group / (V2() ? v2_name : v1_name));
-    return text ? std::string(base::Trim(*text)) : text.error().message;
+    return GroupFile(ContainerGroup(made, controller), v1_name, v2_name);
   }
   static std::string Memory(const Made& made) { return File(made, "memory", "memory.limit_in_bytes", "memory.max"); }
   static std::string Quota(const Made& made) { return File(made, "cpu", "cpu.cfs_quota_us", "cpu.max"); }

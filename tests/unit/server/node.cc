@@ -107,6 +107,7 @@ void Node::MakeServices() {
   const auto report = [](const std::string& problem) { ADD_FAILURE() << problem; };
   ASSERT_OK(containers_->Recover(report));
   ASSERT_OK(sandboxes_->Recover(report));
+  stats_ = std::make_unique<stats::Collector>(stats::Collector::Options{.cgroups = cgroups_.get()});
   streaming_ = streaming::Server::Start({.callbacks = {}, .work = &executors_->exec}).value();
   services_ =
       std::make_unique<Services>(Services{.config = config_,
@@ -116,6 +117,7 @@ void Node::MakeServices() {
                                           .puller = *puller_,
                                           .network = *network_,
                                           .streaming = *streaming_,
+                                          .stats = *stats_,
                                           .runtimes = runtimes_,
                                           .default_runtime = "fake",
                                           .systemd_cgroup = true,

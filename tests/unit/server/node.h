@@ -108,6 +108,7 @@ class Node : public testing::Test {
   std::unique_ptr<state::LeftoverQueue> leftovers_;
   std::unique_ptr<container::Containers> containers_;
   std::unique_ptr<sandbox::Sandboxes> sandboxes_;
+  std::unique_ptr<stats::Collector> stats_;
   std::unique_ptr<streaming::Server> streaming_;
   std::unique_ptr<Services> services_;
   std::unique_ptr<Executors> executors_;  // last: its threads use everything
