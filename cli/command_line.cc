@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
+#include "cli/timeline.h"
 
 namespace berth::cli {
 namespace {
@@ -61,6 +62,7 @@ void AddEverything(CLI::App& app, GlobalFlags& flags, Command& chosen) {
   AddAttachCommands(app, chosen);
   AddPortForwardCommands(app, chosen);
   AddStopCommands(app, chosen);
+  AddTimelineCommands(app, chosen);
   AddInfoCommands(app, chosen);
 }
 

@@ -33,6 +33,7 @@
 #include "state/ledger.h"
 #include "state/operations.h"
 #include "state/store.h"
+#include "state/timelines.h"
 
 namespace berth::container {
 
@@ -63,6 +64,7 @@ struct Parts {
   image::Store* images = nullptr;
   state::LeftoverQueue* leftovers = nullptr;
   const state::Undoers* undoers = nullptr;
+  const state::Timelines* timelines = nullptr;
   const Runtimes* runtimes = nullptr;
   base::Executor* work = nullptr;     // bodies of operations
   base::Executor* disk = nullptr;     // what those wait for: records and exits
@@ -175,10 +177,10 @@ class Containers {
   base::Result<std::string> CreateBody(const cri::ContainerConfig& config, const Pod& pod, const std::string& request_digest,
                                        const base::Context& context, state::Stage& stage);
   base::Status Build(Creation& creation, const base::Context& context, state::Stage& stage);
-  base::Status PrepareRoot(Creation& creation, const base::Context& context);
+  base::Status PrepareRoot(Creation& creation, const base::Context& context, state::Stage& stage);
   void KeepVolumeLayers(Creation& creation);
   base::Status WriteBundle(Creation& creation, const base::Context& context);
-  base::Status Launch(Creation& creation, const base::Context& context);
+  base::Status Launch(Creation& creation, const base::Context& context, state::Stage& stage);
   base::Error Abandon(Creation& creation, base::Error cause);
 
   base::Result<std::string> StartBody(const std::string& id, const base::Context& context, state::Stage& stage);
@@ -188,7 +190,7 @@ class Containers {
   base::Status StartInTerminal(oci::Runtime& runtime, oci::ExecOptions options, const base::Context& context, StartedExec& out);
   base::Status Kill(const Container& container);
   base::Status SetLimits(const Container& container, const oci::Resources& limits, kernel::CgroupChange& change, const base::Context& context);
-  void RunStop(const std::string& id, const LivePtr& live);
+  void RunStop(const std::string& id, const LivePtr& live, const std::string& request);
   base::Status WaitExited(const std::string& id, const LivePtr& live, const base::Context& context);
   void OnExit(const std::string& id, std::optional<conmon::ExitRecord> record);
   void SetExited(const std::string& id, Exit exit, base::Durability durability);

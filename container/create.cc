@@ -82,7 +82,8 @@ base::Result<std::string> Containers::Create(const cri::ContainerConfig& config,
                                 // Not as an operation: this thread is one of those that operations need.
                                 state::Stage stage;
                                 if (late) (void)RemoveBody(*late, life_.WithTimeout(parts_.create_timeout), stage);
-                              }},
+                              },
+                          .finished = parts_.timelines->Keeper("CreateContainer", {}, context.id())},
                          context);
 }
 
@@ -127,7 +128,7 @@ base::Result<std::string> Containers::CreateBody(const cri::ContainerConfig& con
 base::Status Containers::Build(Creation& creation, const base::Context& context, state::Stage& stage) {
   Container& container = creation.container;
   const cri::ContainerConfig& config = creation.config;
-  stage.Enter("image");
+  stage.Enter("resolve image");
   ASSIGN_OR_RETURN(creation.image, parts_.images->RefImage(config.image().image(), container.id));
   const image::Image& image = *creation.image;
   container.image_id = image.id;
@@ -147,21 +148,19 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   }
 
   if (HasSelinux()) creation.labels = LabelsOf(config.linux().security_context(), creation.pod.selinux_label);
-  stage.Enter("writable layer");
-  RETURN_IF_ERROR(PrepareRoot(creation, context));
-  stage.Enter("image volumes");
+  RETURN_IF_ERROR(PrepareRoot(creation, context, stage));
+  if (!config.mounts().empty()) stage.Enter("volumes");
   ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, creation.pod, creation.labels.files, container.id, Bundle(container.id) / "volumes", *creation.live->ledger));
   container.volume_images = creation.volumes.image_ids;
   KeepVolumeLayers(creation);
-  stage.Enter("sources of mounts");
   ASSIGN_OR_RETURN(creation.bound, BindSources(config, creation.pod, Bundle(container.id) / "bound", *creation.live->ledger, *parts_.paths, context));
   stage.Enter("config.json");
   RETURN_IF_ERROR(WriteBundle(creation, context));
 
   // The record's fsync costs milliseconds on a disk: it runs beside the runtime's create.
-  stage.Enter("record and runtime create");
   base::Beside record(*parts_.disk, [this, copy = container] { return store_.Insert(copy.id, copy, base::Durability::kDurable); });
-  base::Status launched = Launch(creation, context);
+  base::Status launched = Launch(creation, context, stage);
+  stage.Enter("record");
   base::Status recorded = record.Join();
   RETURN_IF_ERROR(std::move(launched));
   RETURN_IF_ERROR(std::move(recorded));
@@ -201,7 +200,8 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   return {};
 }
 
-base::Status Containers::PrepareRoot(Creation& creation, const base::Context& context) {
+base::Status Containers::PrepareRoot(Creation& creation, const base::Context& context, state::Stage& stage) {
+  stage.Enter("layers");
   const std::string& id = creation.container.id;
   const base::Path state_folder = StateFolder(id);
   const base::Path bundle = Bundle(id);
@@ -215,6 +215,7 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
 
   ASSIGN_OR_RETURN(const auto lower, image::LowerDirs(*parts_.images, *creation.image, ImagesSeenBy(creation.pod)));
   RETURN_IF_ERROR(image::PrepareUpper(state_folder / "upper", lower.front()));
+  stage.Enter("mount root");
   RETURN_IF_ERROR(ledger.Intend({.kind = "mount", .target = rootfs.native()}));
   RETURN_IF_ERROR(kernel::MountOverlay({.lower = lower,
                                         .upper = state_folder / "upper",
@@ -223,6 +224,7 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
                                         .empty = parts_.images->empty_folder(),
                                         .label = creation.labels.files}));
 
+  stage.Enter("user and folders");
   ASSIGN_OR_RETURN(const base::UniqueFd root, base::Open(rootfs, O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(creation.user, ResolveUser(root.get(), creation.config.linux().security_context(), creation.image->config.user));
   creation.container.uid = creation.user.uid;
@@ -288,7 +290,8 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
   return {};
 }
 
-base::Status Containers::Launch(Creation& creation, const base::Context& context) {
+base::Status Containers::Launch(Creation& creation, const base::Context& context, state::Stage& stage) {
+  stage.Enter("monitor cgroup");
   Container& container = creation.container;
   const base::Path bundle = Bundle(container.id);
   state::Ledger& ledger = *creation.live->ledger;
@@ -341,6 +344,7 @@ base::Status Containers::Launch(Creation& creation, const base::Context& context
   RETURN_IF_ERROR(ledger.Intend({.kind = "oci",
                                  .target = container.id,
                                  .details = {{"runtime", container.runtime}, {"cgroup", container.cgroups_path}}}));
+  stage.Enter("runtime create");  // which the monitor begins as soon as it runs
   ASSIGN_OR_RETURN(conmon::Launched launched, conmon::LaunchMonitor(options, context));
   creation.monitor = std::move(launched.monitor);
   container.monitor = {.pid = creation.monitor.pid(), .start_time = launched.monitor_start_time};

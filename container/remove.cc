@@ -56,7 +56,8 @@ base::Status Containers::Remove(const std::string& id, const base::Context& cont
                                  .what = "RemoveContainer " + whole,
                                  .timeout = parts_.create_timeout,
                                  .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
-                                 .body = [this, whole](const base::Context& own, state::Stage& stage) { return RemoveBody(whole, own, stage); }},
+                                 .body = [this, whole](const base::Context& own, state::Stage& stage) { return RemoveBody(whole, own, stage); },
+                                 .finished = parts_.timelines->Keeper("RemoveContainer", whole, context.id())},
                                 context);
   if (!result) return tl::make_unexpected(std::move(result).error());
   return {};
@@ -70,9 +71,8 @@ base::Result<std::string> Containers::RemoveBody(const std::string& id, const ba
     stage.Enter("kill");
     RETURN_IF_ERROR(Stop(id, std::chrono::nanoseconds(0), context));
   }
-  stage.Enter("undo");
   if (live) {
-    const state::UndoReport report = live->ledger->Undo(*parts_.undoers, context);
+    const state::UndoReport report = live->ledger->Undo(state::Timed(*parts_.undoers, stage), context);
     // The name is free all the same; what is left is tried again behind, and over restarts.
     if (!report.complete()) parts_.leftovers->Add(id, live->ledger, report.Text());
   }
@@ -84,6 +84,7 @@ base::Result<std::string> Containers::RemoveBody(const std::string& id, const ba
 }
 
 void Containers::Discard(const std::string& id) {
+  parts_.timelines->Forget(id);
   const base::Path trash = parts_.trash_folder / id;
   if (rename(StateFolder(id).c_str(), trash.c_str()) == 0) {
     const auto remove = [trash] { (void)base::RemoveTree(trash); };  // what stays is removed at the next start

@@ -23,7 +23,8 @@ base::Status Containers::Start(const std::string& id, const base::Context& conte
                                  .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
                                  .body = [this, whole = container->id](const base::Context& own, state::Stage& stage) {
                                    return StartBody(whole, own, stage);
-                                 }},
+                                 },
+                                 .finished = parts_.timelines->Keeper("StartContainer", container->id, context.id())},
                                 context);
   if (!result) return tl::make_unexpected(std::move(result).error());
   return {};
@@ -48,6 +49,7 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
     if (base::Status killed = Kill(*container); !killed) started.error().clean_up = killed.error().message;
     return tl::make_unexpected(std::move(started).error());
   }
+  stage.Enter("record");
   const auto run = [](const Container& old) -> base::Result<Container> {
     Container changed = old;
     changed.started_at = base::UnixNanos();

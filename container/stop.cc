@@ -52,7 +52,7 @@ base::Status Containers::Stop(const std::string& id, std::chrono::nanoseconds gr
     return !std::exchange(stopping.running, true);
   });
   if (first) {
-    if (base::Status submitted = parts_.stops->Submit([this, whole, live] { RunStop(whole, live); }); !submitted) {
+    if (base::Status submitted = parts_.stops->Submit([this, whole, live, request = context.id()] { RunStop(whole, live, request); }); !submitted) {
       live->stopping.With([](Live::Stopping& stopping) { stopping = {}; });
       return submitted;
     }
@@ -62,12 +62,14 @@ base::Status Containers::Stop(const std::string& id, std::chrono::nanoseconds gr
   return WaitExited(whole, live, context);
 }
 
-void Containers::RunStop(const std::string& id, const LivePtr& live) {
+void Containers::RunStop(const std::string& id, const LivePtr& live, const std::string& request) {
   const auto container = store_.Get(id);
   if (!container) return;
+  state::Stage stage;
   const auto kill_at = [&] { return live->stopping.With([](Live::Stopping& stopping) { return stopping.kill_at; }); };
   // One that was never started has nobody to take a signal.
   if (container->state == State::kRunning && kill_at() > base::Monotonic::now()) {
+    stage.Enter("stop signal and grace");
     (void)base::SignalPidfd(live->process.get(), container->stop_signal);  // gone already: its exit is on its way
     pollfd fds[3] = {{live->exited.get(), POLLIN, 0}, {live->sooner.get(), POLLIN, 0}, {life_.fd(), POLLIN, 0}};
     while (kill_at() > base::Monotonic::now() && fds[0].revents == 0) {
@@ -78,12 +80,19 @@ void Containers::RunStop(const std::string& id, const LivePtr& live) {
       }
     }
   }
-  const base::Context patience = life_.WithTimeout(kKillTime);
   pollfd exited{live->exited.get(), POLLIN, 0};
+  base::Status ended;
   if (poll(&exited, 1, 0) == 0) {
+    stage.Enter("kill");
     (void)Kill(*container);
-    (void)WaitExited(id, live, patience);
+    ended = WaitExited(id, live, life_.WithTimeout(kKillTime));
   }
+  stage.Finish();
+  parts_.timelines->Add({.operation = "StopContainer",
+                         .object = id,
+                         .request = request,
+                         .code = ended ? "" : std::string(base::CodeName(ended.error().code)),
+                         .timeline = stage.Summary()});
   // Not ended even so: the next call tries again.
   live->stopping.With([](Live::Stopping& stopping) { stopping = {}; });
 }

@@ -51,10 +51,8 @@ base::Result<std::string> ListRun::RunPlugin(const PluginConfig& plugin, std::st
     variables = {{"CNI_CONTAINERID", sandbox_id}, {"CNI_NETNS", netns}, {"CNI_IFNAME", std::string(kInterface)}};
     if (!args.empty()) variables["CNI_ARGS"] = args;
   }
-  const base::TimePoint begun = base::Monotonic::now();
-  auto output = runner.Exec(plugin.type, command, variables, input, context.WithTimeout(plugin_timeout), code);
-  if (observer) observer(plugin.type, base::Monotonic::now() - begun);
-  return output;
+  if (observer) observer(plugin.type, command);
+  return runner.Exec(plugin.type, command, variables, input, context.WithTimeout(plugin_timeout), code);
 }
 
 base::Result<std::string> ListRun::Add(const base::Context& context) const {

@@ -14,8 +14,8 @@
 
 namespace berth::network {
 
-// Called after each run of a plugin, in the caller's thread, whether it failed or not.
-using Observer = std::function<void(std::string_view plugin, std::chrono::nanoseconds took)>;
+// Called before each run of a plugin, in the caller's thread.
+using Observer = std::function<void(std::string_view plugin, std::string_view command)>;
 
 // Borrows what it points to. A plain bundle of what every command needs.
 struct ListRun {

@@ -67,7 +67,8 @@ base::Result<std::string> Sandboxes::Run(const cri::PodSandboxConfig& config, co
                           .abandoned =
                               [this](base::Result<std::string> late) {
                                 if (late) (void)Remove(*late, life_.WithTimeout(parts_.run_timeout));
-                              }},
+                              },
+                          .finished = parts_.timelines->Keeper("RunPodSandbox", {}, context.id())},
                          context);
 }
 
@@ -283,14 +284,14 @@ base::Status Sandboxes::Attach(Making& making, const base::Context& context, sta
   base::Status attached;
   if (attach) {
     stage.Enter("network");
-    const auto observer = [&](std::string_view plugin, std::chrono::nanoseconds) { stage.Enter(base::Cat("after cni ", plugin)); };
-    if (auto added = parts_.network->Add(request, context, observer)) {
+    if (auto added = parts_.network->Add(request, context, CniSteps(stage))) {
       sandbox.ips = std::move(added->ips);
       sandbox.cni_result = std::move(added->result);
     } else {
       attached = tl::make_unexpected(std::move(added).error());
     }
   }
+  stage.Enter("record");
   base::Status written = record.Join();
   RETURN_IF_ERROR(std::move(attached));
   return written;

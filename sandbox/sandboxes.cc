@@ -85,6 +85,10 @@ base::Result<container::Pod> Sandboxes::PodOf(const Sandbox& sandbox) const {
   };
 }
 
+network::Observer Sandboxes::CniSteps(state::Stage& stage) {
+  return [&stage](std::string_view plugin, std::string_view command) { stage.Enter(base::Cat("cni ", command, " ", plugin)); };
+}
+
 void Sandboxes::SetNotReady(const std::string& id, bool with_address) {
   const auto stop = [&](const Sandbox& old) -> base::Result<Sandbox> {
     Sandbox changed = old;

@@ -23,6 +23,7 @@
 #include "state/leftovers.h"
 #include "state/operations.h"
 #include "state/store.h"
+#include "state/timelines.h"
 
 namespace berth::sandbox {
 
@@ -48,6 +49,7 @@ struct Parts {
   const container::Runtimes* runtimes = nullptr;
   state::LeftoverQueue* leftovers = nullptr;
   const state::Undoers* undoers = nullptr;
+  const state::Timelines* timelines = nullptr;
   base::Executor* work = nullptr;      // bodies of Run
   base::Executor* end_work = nullptr;  // bodies of Stop and Remove
   base::Executor* disk = nullptr;  // what those wait for: records
@@ -125,6 +127,8 @@ class Sandboxes {
   base::Result<std::string> RunOperation(std::string_view verb, const std::string& id,
                                          base::Result<std::string> (Sandboxes::*body)(const std::string&, const base::Context&, state::Stage&),
                                          const base::Context& context);
+  state::Undoers TimedUndoers(state::Stage& stage) const;
+  static network::Observer CniSteps(state::Stage& stage);  // "cni ADD bridge"
   void SetNotReady(const std::string& id, bool with_address = true);
   void WatchPause(const std::string& id, base::UniqueFd pidfd);
   void Forget(const std::string& id);

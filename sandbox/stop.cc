@@ -65,7 +65,8 @@ base::Result<std::string> Sandboxes::RunOperation(std::string_view verb, const s
                           .what = base::Cat(verb, " sandbox ", whole),
                           .timeout = parts_.run_timeout,
                           .submit = [this](std::function<void()> work) { return parts_.end_work->Submit(std::move(work)); },
-                          .body = [this, whole, body](const base::Context& own, state::Stage& stage) { return (this->*body)(whole, own, stage); }},
+                          .body = [this, whole, body](const base::Context& own, state::Stage& stage) { return (this->*body)(whole, own, stage); },
+                          .finished = parts_.timelines->Keeper(base::Cat(verb, "PodSandbox"), whole, context.id())},
                          context);
 }
 
@@ -76,7 +77,7 @@ base::Status Sandboxes::Stop(const std::string& id, const base::Context& context
     const auto left = ledger ? ledger->entries() : std::vector<state::Entry>();
     if (std::none_of(left.begin(), left.end(), EndsWithStop)) return {};
   }
-  auto stopped = RunOperation("stop", id, &Sandboxes::StopBody, context);
+  auto stopped = RunOperation("Stop", id, &Sandboxes::StopBody, context);
   if (!stopped) return tl::make_unexpected(std::move(stopped).error());
   return {};
 }
@@ -85,9 +86,20 @@ base::Status Sandboxes::Remove(const std::string& id, const base::Context& conte
   // Operations of their own, waited for here and not inside one: others may be stopping or removing the same.
   RETURN_IF_ERROR(Stop(id, context));
   if (const auto sandbox = Find(id)) RETURN_IF_ERROR(parts_.containers->RemoveAll((*sandbox)->id, context));
-  auto removed = RunOperation("remove", id, &Sandboxes::RemoveBody, context);
+  auto removed = RunOperation("Remove", id, &Sandboxes::RemoveBody, context);
   if (!removed) return tl::make_unexpected(std::move(removed).error());
   return {};
+}
+
+// Each plugin by its name: the network is where a pod's time goes.
+state::Undoers Sandboxes::TimedUndoers(state::Stage& stage) const {
+  state::Undoers out = state::Timed(*parts_.undoers, stage);
+  if (const auto cni = out.find("cni"); cni != out.end()) {
+    cni->second = [this, &stage](const state::Entry& entry, const base::Context& context) {
+      return parts_.network->Del(RequestOf(entry), context, CniSteps(stage));
+    };
+  }
+  return out;
 }
 
 base::Result<std::string> Sandboxes::StopBody(const std::string& id, const base::Context& context, state::Stage& stage) {
@@ -95,10 +107,9 @@ base::Result<std::string> Sandboxes::StopBody(const std::string& id, const base:
   SetNotReady(id);
   stage.Enter("stop containers");
   RETURN_IF_ERROR(parts_.containers->StopAll(id, context));
-  stage.Enter("network and namespaces");
   const LedgerPtr ledger = FindLedger(id);
   if (ledger) {
-    const state::UndoReport report = ledger->Undo(*parts_.undoers, context, EndsWithStop);
+    const state::UndoReport report = ledger->Undo(TimedUndoers(stage), context, EndsWithStop);
     if (!report.complete()) {
       base::Error error = report.left.front().error;
       error.message = base::Cat("stop sandbox ", id, ": ", report.Text());
@@ -116,9 +127,8 @@ base::Result<std::string> Sandboxes::StopBody(const std::string& id, const base:
 }
 
 base::Result<std::string> Sandboxes::RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage) {
-  stage.Enter("undo");
   if (const LedgerPtr ledger = FindLedger(id)) {
-    const state::UndoReport report = ledger->Undo(*parts_.undoers, context);
+    const state::UndoReport report = ledger->Undo(TimedUndoers(stage), context);
     // The name is free all the same; what is left is tried again behind, and over restarts.
     if (!report.complete()) parts_.leftovers->Add(id, ledger, report.Text());
   }
@@ -130,6 +140,7 @@ base::Result<std::string> Sandboxes::RemoveBody(const std::string& id, const bas
 
 void Sandboxes::Forget(const std::string& id) {
   ledgers_.With([&](auto& all) { all.erase(id); });
+  parts_.timelines->Forget(id);
   // What the ledger's entries were in; a folder that still holds something stays for the leftovers.
   for (const base::Path& folder : {RunFolder(id) / "ns", RunFolder(id) / "shm", RunFolder(id) / "images", RunFolder(id), StateFolder(id)}) rmdir(folder.c_str());
 }

@@ -66,6 +66,7 @@ base::Result<cri::ContainerStatusResponse> ContainerStatus(Services& services, c
   status.set_stop_signal(static_cast<cri::Signal>(container::SignalToCri(container->stop_signal)));
   if (request.verbose()) {
     ASSIGN_OR_RETURN((*reply.mutable_info())["info"], VerboseInfo(services, *container));
+    (*reply.mutable_info())["timeline"] = state::ToJsonText(services.timelines.Read(container->id));
   }
   return reply;
 }

@@ -162,6 +162,7 @@ struct Daemon::Parts {
   std::unique_ptr<asio::steady_timer> dirty_timer;
   std::unique_ptr<asio::steady_timer> sample_timer;
   std::unique_ptr<stats::Collector> stats;
+  std::unique_ptr<state::Timelines> timelines;
   std::unique_ptr<container::Containers> containers;
   std::unique_ptr<sandbox::Sandboxes> sandboxes;
   base::Guarded<std::vector<std::string>> problems;
@@ -238,6 +239,7 @@ base::Status Daemon::Parts::Make() {
   queue.changed = [this] { asio::post(loop, [this] { ArmLeftovers(); }); };
   leftovers = std::make_unique<state::LeftoverQueue>(std::move(queue));
 
+  timelines = std::make_unique<state::Timelines>(config.run_root / "timelines");
   ASSIGN_OR_RETURN(const kernel::CapabilitySets capabilities, kernel::OwnCapabilities());
   cdi = std::make_unique<container::CdiDevices>(std::vector<base::Path>(config.container.cdi_dirs.begin(), config.container.cdi_dirs.end()));
   hooks = std::make_unique<container::HookFolders>(std::vector<base::Path>(config.container.hooks_dirs.begin(), config.container.hooks_dirs.end()));
@@ -276,6 +278,7 @@ base::Status Daemon::Parts::Make() {
   container_parts.images = images.get();
   container_parts.leftovers = leftovers.get();
   container_parts.undoers = &undoers;
+  container_parts.timelines = timelines.get();
   container_parts.runtimes = &runtimes;
   container_parts.work = &executors->work;
   container_parts.disk = &executors->disk;
@@ -304,6 +307,7 @@ base::Status Daemon::Parts::Make() {
                                                                   .runtimes = &runtimes,
                                                                   .leftovers = leftovers.get(),
                                                                   .undoers = &undoers,
+                                                                  .timelines = timelines.get(),
                                                                   .work = &executors->pod_work,
                                                                   .end_work = &executors->pod_end_work,
                                                                   .disk = &executors->disk,
@@ -323,6 +327,7 @@ base::Status Daemon::Parts::Make() {
                                                  .streaming = *streaming,
                                                  .stats = *stats,
                                                  .runtimes = runtimes,
+                                                 .timelines = *timelines,
                                                  .default_runtime = default_runtime,
                                                  .systemd_cgroup = systemd,
                                                  .clamped = (capabilities.effective >> kSysResource & 1) == 0,
@@ -355,6 +360,8 @@ base::Status Daemon::Parts::Restore() {
     if (auto torn = network::ForgetTornReservations(*loaded->list); !torn) report("network: " + torn.error().message);
     else if (*torn > 0) report(base::Cat("network: ", *torn, " reservations of addresses were cut short with the node and are removed"));
   }
+  const auto known = [this](const std::string& id) { return containers->Find(id).has_value() || sandboxes->Find(id).has_value(); };
+  if (base::Status opened = timelines->Open(known); !opened) Report("timelines are not kept: " + opened.error().Text());
   // From here on the run root belongs to this boot. Before, a crash must find it as it was.
   if (base::Status written = same_boot ? base::Status() : base::WriteFile(config.run_root / "boot_id", boot_id); !written) {
     Report("the next start will take this boot for another: " + written.error().Text());

@@ -49,6 +49,7 @@ base::Result<cri::PodSandboxStatusResponse> PodSandboxStatus(Services& services,
   status.set_runtime_handler(sandbox->runtime_handler);
   if (request.verbose()) {
     ASSIGN_OR_RETURN((*reply.mutable_info())["info"], VerboseInfo(*sandbox));
+    (*reply.mutable_info())["timeline"] = state::ToJsonText(services.timelines.Read(sandbox->id));
   }
   return reply;
 }

@@ -12,6 +12,7 @@
 #include "sandbox/sandboxes.h"
 #include "server/stats/collector.h"
 #include "server/streaming/server.h"
+#include "state/timelines.h"
 
 namespace berth::server {
 
@@ -25,6 +26,7 @@ struct Services {
   streaming::Server& streaming;
   stats::Collector& stats;
   const container::Runtimes& runtimes;
+  const state::Timelines& timelines;
   std::string default_runtime;
   bool systemd_cgroup = false;
   bool maps_owners = false;  // overlays of images can be seen through a pod's user namespace (kernel::CanMountMapped)

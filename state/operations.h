@@ -43,8 +43,8 @@ class Operations {
     std::function<base::Result<R>(const base::Context&, Stage&)> body;
     // Gets the body's result when it returns after the operation was given up; on the body's thread.
     std::function<void(base::Result<R>)> abandoned = nullptr;
-    // Told with the timeline when the body has returned, in time or late; on the body's thread.
-    std::function<void(const TimelineSummary&)> finished = nullptr;
+    // Told when the body has returned, in time or late, before any caller has its answer; on the body's thread.
+    std::function<void(const TimelineSummary&, const base::Result<R>&)> finished = nullptr;
   };
 
   // Starts or joins, then waits for the end.
@@ -84,7 +84,7 @@ class Operations {
 
   static void End(OperationTable& table, Flight& flight, const Call& call, base::Result<R> result) {
     flight.timeline.Finish();
-    if (call.finished) call.finished(flight.timeline.Summary());
+    if (call.finished) call.finished(flight.timeline.Summary(), result);
     if (!table.Finish(flight, [&] { flight.result = std::move(result); }) && call.abandoned) {
       call.abandoned(std::move(result));
     }

@@ -17,7 +17,7 @@ void Timeline::Enter(std::string_view stage) {
   const int64_t wall = base::UnixNanos();
   const TimePoint now = Monotonic::now();
   auto state = state_.Lock();
-  if (state->end != TimePoint::max()) return;
+  if (state->end != TimePoint::max() || (state->stage == stage && !state->steps.empty())) return;
   state->stage = stage;
   if (state->steps.size() == kMaxSteps) return;
   if (!state->steps.empty()) state->steps.back().end = now;

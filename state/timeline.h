@@ -40,7 +40,7 @@ class Timeline {
   static constexpr size_t kMaxSteps = 100;
 
   Timeline();
-  // Ends the step before and begins this one.
+  // Ends the step before and begins this one; the same stage again goes on with the step.
   void Enter(std::string_view stage);
   // Ends the last step. Later calls of Enter and Finish change nothing.
   void Finish();

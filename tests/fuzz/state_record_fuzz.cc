@@ -1,4 +1,4 @@
-// State files as a broken disk may return them: a record, and the two files of a ledger.
+// State files as a broken disk may return them: a record, the two files of a ledger, and a timeline.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "state/ledger.h"
 #include "state/slot_file.h"
+#include "state/timelines.h"
 
 namespace {
 
@@ -47,6 +48,11 @@ void TryLedger() {
   Require(again && (*again)->entries().size() == before + 1);
 }
 
+void TryTimeline() {
+  const berth::state::Timelines timelines(Folder());
+  (void)berth::state::ToJsonText(timelines.Read("record"));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -54,6 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(berth::base::WriteFile(Folder() / "record", bytes).has_value());
   TryLedger();
   Require(berth::base::WriteFile(Folder() / "record", bytes).has_value());
+  TryTimeline();
   TryRecord();
   return 0;
 }

@@ -64,6 +64,8 @@ void Node::MakeServices() {
   undoers_.merge(sandbox::SandboxUndoers(*network_, *cgroups_, systemd_));
   leftovers_ = std::make_unique<state::LeftoverQueue>(
       state::LeftoverQueue::Options{.undoers = undoers_, .first_pause = std::chrono::milliseconds(1)});
+  timelines_ = std::make_unique<state::Timelines>(config_.run_root / "timelines");
+  ASSERT_OK(timelines_->Open([](const std::string&) { return false; }));
   container::Parts parts{.state_folder = config_.state_root / "containers",
                          .run_folder = config_.run_root / "containers",
                          .trash_folder = config_.state_root / "trash",
@@ -76,6 +78,7 @@ void Node::MakeServices() {
                          .images = images_.get(),
                          .leftovers = leftovers_.get(),
                          .undoers = &undoers_,
+                         .timelines = timelines_.get(),
                          .runtimes = &runtimes_,
                          .work = &executors_->work,
                          .disk = &executors_->disk,
@@ -100,6 +103,7 @@ void Node::MakeServices() {
                                                                    .runtimes = &runtimes_,
                                                                    .leftovers = leftovers_.get(),
                                                                    .undoers = &undoers_,
+                                                                   .timelines = timelines_.get(),
                                                                    .work = &executors_->pod_work,
                                                                    .end_work = &executors_->pod_end_work,
                                                                    .disk = &executors_->disk,
@@ -119,6 +123,7 @@ void Node::MakeServices() {
                                           .streaming = *streaming_,
                                           .stats = *stats_,
                                           .runtimes = runtimes_,
+                                          .timelines = *timelines_,
                                           .default_runtime = "fake",
                                           .systemd_cgroup = true,
                                           .problems = [] { return std::vector<std::string>{"a record was broken"}; }});

@@ -105,6 +105,7 @@ class Node : public testing::Test {
   std::unique_ptr<image::Puller> puller_;
   std::unique_ptr<network::Network> network_;
   state::Undoers undoers_;
+  std::unique_ptr<state::Timelines> timelines_;
   std::unique_ptr<state::LeftoverQueue> leftovers_;
   std::unique_ptr<container::Containers> containers_;
   std::unique_ptr<sandbox::Sandboxes> sandboxes_;

@@ -49,7 +49,7 @@ TEST_F(Operations, OtherRequestUnderTheSameNameIsRefused) {
   (*request.mutable_config()->mutable_labels())["app"] = "other";
   const auto second = RunPodSandbox(services(), request, Bounded());
   EXPECT_EQ(CodeOf(second), "ALREADY_EXISTS");
-  EXPECT_NE(TextOf(second).find("network"), std::string::npos) << "the stage is named: " << TextOf(second);
+  EXPECT_NE(TextOf(second).find("cni ADD first"), std::string::npos) << "the stage is named: " << TextOf(second);
   go_.count_down();
   caller.join();
   ASSERT_TRUE(first) << TextOf(first);

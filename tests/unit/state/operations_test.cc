@@ -207,7 +207,7 @@ TEST_F(OperationsTest, AtItsDeadlineTheNameIsFreeAndTheLateResultIsHandedBack) {
     return "late";
   }, milliseconds(20));
   call.abandoned = [&](Result<std::string> result) { late.set_value(std::move(result)); };
-  call.finished = [&](const TimelineSummary& summary) { finished.set_value(summary); };
+  call.finished = [&](const TimelineSummary& summary, const Result<std::string>&) { finished.set_value(summary); };
   auto second_waiter = Start(call);
   const auto result = second_waiter.get();
   ASSERT_FALSE(result);
