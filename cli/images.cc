@@ -92,8 +92,10 @@ base::Result<int> RunPulls(Session& session) {
     int64_t done = 0, total = 0;
     int layers = 0;
     for (const v1::LayerProgress& layer : pull.layers()) {
-      done += layer.done_bytes();
-      total += layer.total_bytes();
+      if (layer.state() != v1::LAYER_PRESENT) {
+        done += layer.done_bytes();
+        total += layer.total_bytes();
+      }
       layers += layer.state() == v1::LAYER_DONE || layer.state() == v1::LAYER_PRESENT;
     }
     table.Add({pull.reference(), pull.stage(), base::Cat(layers, "/", pull.layers_size()), Bytes(static_cast<uint64_t>(done)),

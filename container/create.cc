@@ -15,6 +15,7 @@
 #include "container/stop_signal.h"
 #include "container/user_namespace.h"
 #include "cri-proto/api.pb.h"
+#include "image/artifact.h"
 #include "image/rootfs.h"
 #include "kernel/mount.h"
 
@@ -131,6 +132,9 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   stage.Enter("resolve image");
   ASSIGN_OR_RETURN(creation.image, parts_.images->RefImage(config.image().image(), container.id));
   const image::Image& image = *creation.image;
+  if (image::IsArtifact(image)) {
+    return Fail(Code::kInvalidArgument, "image ", config.image().image(), " is an artifact: it can be mounted, not run");
+  }
   container.image_id = image.id;
   container.image_name = ImageName(config, image);
   container.image_ref = image.repo_digests.empty() ? image.id : image.repo_digests.front();

@@ -201,9 +201,11 @@ Status Decompressor::DecodeZstd(std::span<const uint8_t> input, ByteSink& sink) 
     ZSTD_outBuffer out{room.data(), room.size(), 0};
     const size_t left = ZSTD_decompressStream(zstd_->stream.get(), &out, &in);
     if (ZSTD_isError(left)) {
-      const bool window = ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge;
-      return Fail(window ? Code::kResourceExhausted : Code::kInvalidArgument, "decompress layer: zstd: ",
-                  ZSTD_getErrorName(left));
+      if (ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge) {
+        return Fail(Code::kResourceExhausted, "decompress layer: zstd: a frame needs a window of more than ",
+                    (uint64_t{1} << options_.zstd_window_log) >> 10, " KiB: compress it with a smaller one (zstd --long)");
+      }
+      return Fail(Code::kInvalidArgument, "decompress layer: zstd: ", ZSTD_getErrorName(left));
     }
     RETURN_IF_ERROR(Count(out.pos, sink));
     if (left == 0) {

@@ -86,17 +86,16 @@ base::Result<Document> ParseManifest(const Json& object) {
   ASSIGN_OR_RETURN(const Json* layers, json::Array(object, "layers", kManifestName));
   if (config == nullptr) return base::Fail(Code::kInvalidArgument, "manifest: no config");
   ASSIGN_OR_RETURN(out.config, ParseDescriptor(*config, "manifest: config"));
-  if (!IsImageConfig(out.config.media_type)) {
-    return base::Fail(Code::kInvalidArgument, "not a container image: its config is \"",
-                      out.config.media_type.substr(0, 200), "\"");
-  }
   if (out.config.size > static_cast<int64_t>(kMaxConfigBytes)) {
     return base::Fail(Code::kInvalidArgument, "manifest: the config is larger than ", kMaxConfigBytes, " bytes");
   }
   if (layers != nullptr) {
     ASSIGN_OR_RETURN(out.layers, ParseDescriptors(*layers, kMaxLayers, "manifest: layers"));
   }
-  for (const Descriptor& layer : out.layers) RETURN_IF_ERROR(CheckLayer(layer));
+  // An artifact's blobs may be anything.
+  for (const Descriptor& layer : out.layers) {
+    if (IsImageConfig(out.config.media_type)) RETURN_IF_ERROR(CheckLayer(layer));
+  }
   ASSIGN_OR_RETURN(out.artifact_type, json::String(object, "artifactType", kManifestName));
   ASSIGN_OR_RETURN(out.annotations, json::StringMap(object, "annotations", kManifestName));
   return Document(std::move(out));

@@ -4,6 +4,8 @@
 #include <iterator>
 
 #include "base/time.h"
+#include "image/artifact.h"
+#include "image/layer_sink.h"
 
 namespace berth::image {
 namespace {
@@ -107,6 +109,7 @@ base::Result<PullResult> PullOperation::Bring(const Resolved& top) {
 }
 
 base::Result<PullResult> PullOperation::BringSelected(const Resolved& top, Selected selected) {
+  if (IsArtifact(selected.manifest)) return BringArtifact(top, selected);
   const std::string& name = local_.shown;
   MakeLayers(selected);
   SetStage("layers");
@@ -120,15 +123,18 @@ base::Result<PullResult> PullOperation::BringSelected(const Resolved& top, Selec
     }
   }
   SetStage("commit");
-  RETURN_IF_ERROR(context_.Check(name));
   Image image;
-  image.id = Sha256::Of(selected.config_body).str();
   image.manifest_digest = selected.digest;
-  image.chain_ids = ChainIds(selected.config.diff_ids);
-  image.repo_tags = local_.repo_tags;
-  image.repo_digests = local_.repo_digests;
   image.size = static_cast<uint64_t>(selected.manifest.LayerBytes()) + selected.config_body.size();
   image.config_json = std::move(selected.config_body);
+  return Record(top, std::move(image));
+}
+
+base::Result<PullResult> PullOperation::Record(const Resolved& top, Image image) {
+  const std::string& name = local_.shown;
+  RETURN_IF_ERROR(context_.Check(name));
+  image.repo_tags = local_.repo_tags;
+  image.repo_digests = local_.repo_digests;
   image.created = base::UnixNanos();
   image.reference = name;
   ASSIGN_OR_RETURN(const ImagePtr put, options_.store->PutImage(std::move(image)), name);
@@ -177,6 +183,7 @@ base::Result<PullOperation::Selected> PullOperation::SelectFromIndex(const Index
 
 base::Result<PullOperation::Selected> PullOperation::SelectManifest(Manifest manifest, const Digest& digest, bool platform_named) {
   Selected out{.digest = digest, .manifest = std::move(manifest), .config = {}, .config_body = {}};
+  if (IsArtifact(out.manifest)) return out;
   ASSIGN_OR_RETURN(out.config_body, source_->FetchSmall(out.manifest.config, kMaxConfigBytes, context_), "config");
   ASSIGN_OR_RETURN(out.config, ParseImageConfig(out.config_body));
   const Platform& platform = out.config.platform;
@@ -218,10 +225,7 @@ base::Status PullOperation::Claim(Layer& layer, base::Executor& threads) {
   }
   // After the claim: who had it before has committed it or given up.
   layer.pin = options_.store->AcquireLayer(layer.chain_id);
-  if (layer.pin) {
-    layer.done = layer.descriptor.size;
-    layer.state = LayerState::kDone;
-  }
+  if (layer.pin) layer.state = LayerState::kDone;
   if (layer.pin || !layer.mine) return {};
   return threads.Submit([this, &layer] { FetchLayer(layer); });
 }
@@ -281,17 +285,12 @@ base::Result<UnpackedLayer> PullOperation::Unpack(Layer& layer) {
   while (true) {
     layer.done = 0;
     ASSIGN_OR_RETURN(const auto unpacker, options_.store->BeginLayer(), name);
-    bool refused = false;
-    const BlobSink sink = [&](std::span<const uint8_t> bytes) {
-      layer.done += static_cast<int64_t>(bytes.size());
-      base::Status written = unpacker->Write(bytes);
-      refused = !written;
-      return written;
-    };
-    const base::Status fetched = source_->FetchBlob(layer.descriptor, sink, context_);
+    LayerSink sink(*unpacker, layer.done);
+    const base::Status fetched = source_->FetchBlob(layer.descriptor, sink.sink(), context_);
     // An endpoint served something else: another one gets a fresh start.
-    if (!fetched && !refused && fetched.error().code == Code::kUnknown && source_->TryAgain()) continue;
+    if (!fetched && !sink.failed() && fetched.error().code == Code::kUnknown && source_->TryAgain()) continue;
     RETURN_IF_ERROR(fetched, name);
+    RETURN_IF_ERROR(sink.status(), name);
     ASSIGN_OR_RETURN(UnpackedLayer out, unpacker->Finish(context_), name);
     if (out.diff_id == layer.diff_id) return out;
     return base::Fail(Code::kInvalidArgument, name, ": its content has digest ", out.diff_id.str(), ", the configuration says ",

@@ -77,6 +77,10 @@ class PullOperation {
   // Everything behind the top document.
   base::Result<PullResult> Bring(const Resolved& top);
   base::Result<PullResult> BringSelected(const Resolved& top, Selected selected);
+  base::Result<PullResult> BringArtifact(const Resolved& top, const Selected& selected);
+  base::Result<UnpackedLayer> UnpackArtifact(Layer& layer, const Manifest& manifest, const std::vector<std::string>& names);
+  // Writes the image's record, with the names that were pulled; its layers are here.
+  base::Result<PullResult> Record(const Resolved& top, Image image);
   base::Result<std::optional<PullResult>> TagKnownImage(const Digest& digest);
   // Whether the policy lets an image through that is known by these digests.
   base::Status CheckSigned(RegistryClient& registry, const std::vector<Digest>& digests);

@@ -66,7 +66,9 @@ Status TarReader::Write(std::span<const uint8_t> input) {
 
 Status TarReader::Finish() const {
   const bool between = state_ == State::kHeader && partial_size_ == 0 && !described_;
-  return between || state_ == State::kEnded ? Status() : Malformed("the archive ends inside an entry");
+  // umoci's "insert" ends its archives behind the last byte of content, and others read them.
+  const bool whole = between || state_ == State::kEnded || state_ == State::kPadding;
+  return whole ? Status() : Malformed("the archive ends inside an entry");
 }
 
 Status TarReader::WriteBlocks(std::span<const uint8_t>& input) {

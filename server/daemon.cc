@@ -209,6 +209,7 @@ base::Status Daemon::Parts::Make() {
   image::Store::Options store{.folder = config.state_root / "images", .pinned = config.image.pinned};
   store.limits.file_bytes = config.image.max_layer_size.bytes;
   store.limits.entries = static_cast<uint64_t>(config.image.max_layer_entries);
+  store.limits.decompress.zstd_window_log = 26;  // 64 MiB of memory, at most, for each layer that is on its way
   image::RegistryOptions registry = RegistryOptionsOf(config.image);
   store.candidates = [files = registry.files](std::string_view text) { return files->Candidates(text); };
   ASSIGN_OR_RETURN(images, image::Store::Open(std::move(store)));

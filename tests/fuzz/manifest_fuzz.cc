@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "image/artifact.h"
 #include "image/manifest.h"
 #include "image/media_type.h"
 
@@ -14,7 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto document = ParseDocument(body, kTypes[data[0] % kTypes.size()]);
   if (document) {
     if (const auto* index = std::get_if<Index>(&*document)) Candidates(index->manifests, HostPlatform());
-    if (const auto* manifest = std::get_if<Manifest>(&*document)) (void)manifest->LayerBytes();
+    if (const auto* manifest = std::get_if<Manifest>(&*document)) {
+      (void)manifest->LayerBytes();
+      if (const auto names = FileNames(*manifest); names && !names->empty()) (void)FileHeader(names->front(), manifest->layers.front().size);
+    }
   }
   (void)DocumentMediaType(body, "");
   if (const auto config = ParseImageConfig(body)) (void)ChainIds(config->diff_ids);

@@ -1,5 +1,6 @@
 #include "image/decompress.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -95,11 +96,10 @@ TEST(Decompress, OneByteOfRoomAtATimeIsEnough) {
   EXPECT_EQ(Inflate(Zstd(text), 1000, {}, 1).value(), text);
 }
 
-TEST(Decompress, WindowAboveTheLimitIsRefused) {
+std::string ZstdWithWindow(const std::string& text, int window_log) {
   ZSTD_CCtx* context = ZSTD_createCCtx();
-  ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, 24);
+  ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log);
   ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
-  const std::string text(1000, 'a');
   std::string blob(4096, '\0');
   ZSTD_inBuffer in{text.data(), text.size(), 0};
   ZSTD_outBuffer out{blob.data(), blob.size(), 0};
@@ -107,8 +107,15 @@ TEST(Decompress, WindowAboveTheLimitIsRefused) {
   ZSTD_compressStream2(context, &out, &in, ZSTD_e_end);
   ZSTD_freeCCtx(context);
   blob.resize(out.pos);
-  EXPECT_EQ(Inflate(blob, 100, {.zstd_window_log = 20}).error().code, base::Code::kResourceExhausted);
-  EXPECT_EQ(Inflate(blob, 100, {.zstd_window_log = 24}).value(), text);
+  return blob;
+}
+
+TEST(Decompress, WindowAboveTheLimitIsRefused) {
+  const std::string text(1000, 'a');
+  EXPECT_EQ(Inflate(ZstdWithWindow(text, 24), 100, {.zstd_window_log = 20}).error().code, base::Code::kResourceExhausted);
+  EXPECT_EQ(Inflate(ZstdWithWindow(text, 24), 100, {.zstd_window_log = 24}).value(), text);
+  EXPECT_EQ(Inflate(ZstdWithWindow(text, 26), 100, {.zstd_window_log = 26}).value(), text);
+  EXPECT_THAT(Inflate(ZstdWithWindow(text, 27), 100, {.zstd_window_log = 26}).error().message, testing::HasSubstr("a window of more than 65536 KiB"));
 }
 
 TEST(Decompress, BombsEndAtTheLimits) {

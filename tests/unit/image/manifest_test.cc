@@ -45,7 +45,6 @@ TEST(Manifest, WhatIsRefusedSaysWhy) {
       {R"({"schemaVersion":3,"manifests":[]})", "", "schema version 3"},
       {ManifestText(Entry(kLayer)), std::string(kOciIndex), "kind"},
       {R"({"schemaVersion":2,"mediaType":")" + std::string(kDockerList) + R"(","manifests":[]})", std::string(kOciIndex), "but says"},
-      {ManifestText(Entry(kLayer), "application/vnd.wasm.config.v1+json"), "", "not a container image"},
       {ManifestText(Entry("application/vnd.in-toto+json")), "", "no layer"},
       {ManifestText(Entry(kLayer + "+encrypted")), "", "encrypted"},
       {ManifestText(R"({"mediaType":")" + kLayer + R"(","digest":")" + kDigest + R"(","size":-1})"), "", "size"},
