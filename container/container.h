@@ -50,6 +50,7 @@ struct Container {
   int64_t gid = 0;
   std::vector<int64_t> groups;
   bool own_pid_namespace = true;
+  bool restored = false;  // from a checkpoint: there is neither monitor nor process before StartContainer
 
   int64_t created_at = 0;  // Unix nanoseconds
   int64_t started_at = 0;

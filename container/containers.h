@@ -15,6 +15,7 @@
 #include "base/executor.h"
 #include "base/guarded.h"
 #include "base/result.h"
+#include "conmon/client.h"
 #include "container/apparmor_default.h"
 #include "container/cdi.h"
 #include "container/container.h"
@@ -66,6 +67,7 @@ struct Parts {
   const state::Undoers* undoers = nullptr;
   const state::Timelines* timelines = nullptr;
   const Runtimes* runtimes = nullptr;
+  std::function<bool()> has_criu;  // asked when it is needed: it may be installed meanwhile
   base::Executor* work = nullptr;     // bodies of operations
   base::Executor* disk = nullptr;     // what those wait for: records and exits
   base::Executor* stops = nullptr;    // one thread for each container that is being stopped
@@ -133,6 +135,9 @@ class Containers {
   // config.linux.resources, before it returns.
   base::Status UpdateResources(const std::string& id, const cri::LinuxContainerResources& update, const base::Context& context);
   base::Status ReopenLog(const std::string& id, const base::Context& context);
+  // Writes an archive (checkpoint_archive.h) at the absolute path `location`, where nothing may be; the container runs on. Durable,
+  // and there in one piece or not at all. timeout 0: the operation's own.
+  base::Status Checkpoint(const std::string& id, const base::Path& location, std::chrono::nanoseconds timeout, const base::Context& context);
   // timeout 0: none. kDeadlineExceeded when it strikes.
   base::Result<ExecResult> ExecSync(const std::string& id, const std::vector<std::string>& command,
                                     std::chrono::nanoseconds timeout, const base::Context& context);
@@ -170,6 +175,8 @@ class Containers {
   base::Path Bundle(const std::string& id) const { return RunFolder(id) / "bundle"; }
   base::Path MonitorSocket(const std::string& id) const { return Bundle(id) / "monitor.sock"; }
   base::Path ExitFile(const std::string& id) const { return StateFolder(id) / "exit"; }
+  base::Path CheckpointFolder(const std::string& id) const { return StateFolder(id) / "checkpoint"; }  // while one is written
+  base::Path RestoreFolder(const std::string& id) const { return StateFolder(id) / "restore"; }
   base::Result<std::shared_ptr<oci::Runtime>> RuntimeOf(const std::string& handler) const;
   LivePtr FindLive(const std::string& id);
   base::Status Submit(std::function<void()> work) { return parts_.work->Submit(std::move(work)); }
@@ -181,14 +188,25 @@ class Containers {
   void KeepVolumeLayers(Creation& creation);
   base::Status WriteBundle(Creation& creation, const base::Context& context);
   base::Status Launch(Creation& creation, const base::Context& context, state::Stage& stage);
+  // `place`: of the monitor's cgroup, noted in the ledger.
+  base::Result<conmon::Launched> RunMonitor(const Container& container, oci::Runtime& runtime, const std::string& place, const base::Context& context,
+                                               state::Stage& stage);
+  // The name of the image to begin with; of the one that a checkpoint was made from where the request names an archive.
+  base::Result<std::string> OpenCheckpoint(Creation& creation, const base::Context& context);
+  base::Status Unpack(Creation& creation, const std::vector<base::Path>& lower, const base::Context& context);
+  base::Status FitCheckpoint(Creation& creation);
   base::Error Abandon(Creation& creation, base::Error cause);
 
+  base::Status StartRestored(const std::string& id, oci::Runtime& runtime, const base::Context& context, state::Stage& stage);
+  base::Status CheckCriu(oci::Runtime& runtime, const base::Context& context) const;
+  base::Status WriteCheckpoint(const Container& container, const base::Path& location, const base::Context& context, state::Stage& stage);
   base::Result<std::string> StartBody(const std::string& id, const base::Context& context, state::Stage& stage);
   base::Result<std::string> RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage);
   base::Status StartWithPipes(oci::Runtime& runtime, oci::ExecOptions options, const ExecStreams& streams, const base::Context& context,
                               StartedExec& out);
   base::Status StartInTerminal(oci::Runtime& runtime, oci::ExecOptions options, const base::Context& context, StartedExec& out);
   base::Status Kill(const Container& container);
+  base::Status SignalFirst(const Container& container, const LivePtr& live, int signal);
   base::Status SetLimits(const Container& container, const oci::Resources& limits, kernel::CgroupChange& change, const base::Context& context);
   void RunStop(const std::string& id, const LivePtr& live, const std::string& request);
   base::Status WaitExited(const std::string& id, const LivePtr& live, const base::Context& context);

@@ -7,7 +7,9 @@
 #include "base/strings.h"
 #include "base/time.h"
 #include "conmon/client.h"
+#include "container/checkpoint.h"
 #include "container/containers.h"
+#include "container/creation.h"
 #include "container/image_volumes.h"
 #include "container/live.h"
 #include "container/process.h"
@@ -23,24 +25,6 @@ namespace berth::container {
 
 using base::Code;
 using base::Fail;
-
-// What CreateContainer gathers on its way.
-struct Containers::Creation {
-  const cri::ContainerConfig& config;
-  const Pod& pod;
-  Container container{};
-  LivePtr live{};
-  std::shared_ptr<oci::Runtime> runtime{};
-  image::ImagePtr image{};
-  User user{};
-  oci::Spec spec{};
-  Labels labels{};
-  base::UniqueFd target{};  // the process whose pid namespace is joined (mode TARGET)
-  base::Path target_namespace{};
-  base::Child monitor{};
-  ImageVolumes volumes{};
-  std::vector<base::Path> bound{};  // BindSources
-};
 
 namespace {
 
@@ -130,7 +114,8 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   Container& container = creation.container;
   const cri::ContainerConfig& config = creation.config;
   stage.Enter("resolve image");
-  ASSIGN_OR_RETURN(creation.image, parts_.images->RefImage(config.image().image(), container.id));
+  ASSIGN_OR_RETURN(const std::string image_name, OpenCheckpoint(creation, context));
+  ASSIGN_OR_RETURN(creation.image, parts_.images->RefImage(image_name, container.id));
   const image::Image& image = *creation.image;
   if (image::IsArtifact(image)) {
     return Fail(Code::kInvalidArgument, "image ", config.image().image(), " is an artifact: it can be mounted, not run");
@@ -178,7 +163,10 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   }
   stage.Enter("publish");
   live_.With([&](auto& all) { all[container.id] = creation.live; });
-  ASSIGN_OR_RETURN(base::UniqueFd watched, base::OpenProcess(container.process.pid, container.process.start_time));
+  base::UniqueFd watched;
+  if (!container.restored) {
+    ASSIGN_OR_RETURN(watched, base::OpenProcess(container.process.pid, container.process.start_time));
+  }
   const auto complete = [&](const Container& old) -> base::Result<Container> {
     Container finished = old;
     finished.monitor = container.monitor;
@@ -188,11 +176,13 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   if (auto kept = store_.Update(container.id, complete, state::Persist::kBestEffort); !kept) return tl::make_unexpected(kept.error());
   // After the whole record: a crash in between undoes what nobody was told of, instead of showing half of it.
   RETURN_IF_ERROR(creation.live->ledger->Own());
-  watch_.Watch({.id = container.id,
-                .monitor = creation.monitor.Release(),
-                .process = std::move(watched),
-                .exit_file = ExitFile(container.id),
-                .socket = MonitorSocket(container.id)});
+  if (!container.restored) {
+    watch_.Watch({.id = container.id,
+                  .monitor = creation.monitor.Release(),
+                  .process = std::move(watched),
+                  .exit_file = ExitFile(container.id),
+                  .socket = MonitorSocket(container.id)});
+  }
   const auto show = [](const Container& old) -> base::Result<Container> {
     Container shown = old;
     shown.creating = false;
@@ -219,6 +209,10 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
 
   ASSIGN_OR_RETURN(const auto lower, image::LowerDirs(*parts_.images, *creation.image, ImagesSeenBy(creation.pod)));
   RETURN_IF_ERROR(image::PrepareUpper(state_folder / "upper", lower.front()));
+  if (creation.archive) {
+    stage.Enter("unpack checkpoint");
+    RETURN_IF_ERROR(Unpack(creation, lower, context));
+  }
   stage.Enter("mount root");
   RETURN_IF_ERROR(ledger.Intend({.kind = "mount", .target = rootfs.native()}));
   RETURN_IF_ERROR(kernel::MountOverlay({.lower = lower,
@@ -230,6 +224,7 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
 
   stage.Enter("user and folders");
   ASSIGN_OR_RETURN(const base::UniqueFd root, base::Open(rootfs, O_PATH | O_DIRECTORY));
+  RETURN_IF_ERROR(RemoveDeleted(root.get(), creation.checkpoint.deleted));
   ASSIGN_OR_RETURN(creation.user, ResolveUser(root.get(), creation.config.linux().security_context(), creation.image->config.user));
   creation.container.uid = creation.user.uid;
   creation.container.gid = creation.user.gid;
@@ -283,6 +278,7 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
     if (parts_.cdi == nullptr) return Fail(Code::kUnimplemented, "CDI_devices: no folders of specifications are configured");
     RETURN_IF_ERROR(parts_.cdi->Apply(devices, creation.spec, *parts_.paths, context));
   }
+  if (creation.archive) RETURN_IF_ERROR(FitCheckpoint(creation));
   if (creation.spec.process.apparmor_profile == kApparmorDefault) RETURN_IF_ERROR(parts_.apparmor->Load(context));
   RETURN_IF_ERROR(base::WriteFile(bundle / "config.json", oci::ToJson(creation.spec)));
   // ExecSync's template.
@@ -297,59 +293,18 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
 base::Status Containers::Launch(Creation& creation, const base::Context& context, state::Stage& stage) {
   stage.Enter("monitor cgroup");
   Container& container = creation.container;
-  const base::Path bundle = Bundle(container.id);
   state::Ledger& ledger = *creation.live->ledger;
   const std::string& parent = parts_.monitor_parent.empty() ? creation.pod.cgroup_parent : parts_.monitor_parent.native();
   const std::string place = CgroupsPath(parent, "berth-monitor", container.id, parts_.systemd_cgroup);
-  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(place));
-
-  conmon::LaunchOptions options{.monitor = parts_.monitor,
-                                .id = container.id,
-                                .run_folder = bundle,
-                                .socket = MonitorSocket(container.id),
-                                .exit_file = ExitFile(container.id),
-                                .pid_file = bundle / "pid",
-                                .runtime_log = bundle / "runtime.log",
-                                .log = container.log_path,
-                                .log_limit = parts_.log_line_limit,
-                                .terminal = creation.config.tty(),
-                                .stdin_open = creation.config.stdin(),
-                                .stdin_once = creation.config.stdin_once(),
-                                .drain = parts_.drain,
-                                .environment = creation.runtime->Environment(context)};
-  options.runtime = creation.runtime->CreateArguments({.id = container.id,
-                                                       .bundle = bundle,
-                                                       .pid_file = options.pid_file,
-                                                       .log_file = options.runtime_log,
-                                                       .console_socket = options.terminal ? conmon::kConsoleSocketPlaceholder : ""});
   RETURN_IF_ERROR(ledger.Intend({.kind = "cgroup", .target = place}));
-  base::UniqueFd born_in;
-  if (parts_.systemd_cgroup) {
-    // systemd takes only processes that run; the runtime works meanwhile.
-    options.place = [&](pid_t monitor) {
-      return parts_.systemd->StartScope({.name = group.filename(),
-                                         .slice = group.parent_path().filename(),
-                                         .description = "Monitor of container " + container.id,
-                                         .pid = monitor},
-                                        context);
-    };
-  } else {
-    // v2: born in a cgroup of its own. v1: one hierarchy is enough to find it again and to keep it out of the daemon's.
-    ASSIGN_OR_RETURN(const base::Path folder, parts_.cgroups->Folder(group, "pids"));
-    if (parts_.cgroups->unified()) {
-      RETURN_IF_ERROR(parts_.cgroups->Create(group));
-      ASSIGN_OR_RETURN(born_in, base::Open(folder, O_PATH | O_DIRECTORY));
-      options.cgroup = born_in.get();
-    } else {
-      RETURN_IF_ERROR(base::MakeDirs(folder));
-      options.join.push_back(folder);
-    }
-  }
   RETURN_IF_ERROR(ledger.Intend({.kind = "oci",
                                  .target = container.id,
                                  .details = {{"runtime", container.runtime}, {"cgroup", container.cgroups_path}}}));
-  stage.Enter("runtime create");  // which the monitor begins as soon as it runs
-  ASSIGN_OR_RETURN(conmon::Launched launched, conmon::LaunchMonitor(options, context));
+  if (container.restored) {
+    RETURN_IF_ERROR(ledger.Intend({.kind = "mount", .target = creation.runtime->RestoreMount(container.id).native()}));
+    return {};
+  }
+  ASSIGN_OR_RETURN(conmon::Launched launched, RunMonitor(container, *creation.runtime, place, context, stage));
   creation.monitor = std::move(launched.monitor);
   container.monitor = {.pid = creation.monitor.pid(), .start_time = launched.monitor_start_time};
   container.process = {.pid = launched.pid, .start_time = launched.start_time};

@@ -24,7 +24,7 @@ struct Containers::Live {
     base::TimePoint kill_at = base::TimePoint::max();
   };
   base::Guarded<Stopping> stopping;
-  std::timed_mutex updating;  // UpdateResources, one at a time
+  std::timed_mutex updating;  // UpdateResources, one at a time; and the start of a restored container, which a stop waits for
   base::UniqueFd sooner;  // eventfd: kill_at became earlier
 };
 

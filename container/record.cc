@@ -65,6 +65,7 @@ std::string Encode(const Container& container) {
       {"gid", container.gid},
       {"groups", container.groups},
       {"own_pid_namespace", container.own_pid_namespace},
+      {"restored", container.restored},
       {"created_at", container.created_at},
       {"started_at", container.started_at},
       {"state", StateName(container.state)},
@@ -101,6 +102,7 @@ base::Result<Container> Decode(std::string_view text) {
   ASSIGN_OR_RETURN(out.uid, CheckId(reader.Number("uid")));
   ASSIGN_OR_RETURN(out.gid, CheckId(reader.Number("gid")));
   out.own_pid_namespace = reader.Flag("own_pid_namespace");
+  out.restored = reader.Flag("restored");
   out.created_at = reader.Number("created_at");
   out.started_at = reader.Number("started_at");
   const std::string state = reader.Text("state");

@@ -1,4 +1,5 @@
 // What a former daemon left: containers that run on, that ended meanwhile, that a crash cut short, that a reboot ended.
+#include <stdio.h>
 #include <sys/eventfd.h>
 
 #include <set>
@@ -61,6 +62,8 @@ void Containers::UndoBehind(const std::string& id, std::shared_ptr<state::Ledger
 }
 
 base::Status Containers::RecoverOne(const std::string& id, const Container& container, const Report& report) {
+  // What a checkpoint that was cut short left may be large: it goes with the trash.
+  (void)rename(CheckpointFolder(id).c_str(), (parts_.trash_folder / (id + ".checkpoint")).c_str());
   std::vector<image::Digest> layers;
   for (const std::string& chain_id : container.chain_ids) {
     if (auto digest = image::Digest::Parse(chain_id)) layers.push_back(*std::move(digest));
@@ -100,6 +103,14 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
               {.code = 255, .finished_at = base::UnixNanos(), .reason = "Unknown", .message = "the node was restarted while the container existed"},
               base::Durability::kVolatile);
     return {};
+  }
+  if (container.restored && container.monitor.pid == 0) {
+    // Not started yet, or its start was cut short, and then nobody knows how far it came.
+    if (!base::Exists(MonitorSocket(id))) return {};
+    SetExited(id,
+              {.code = 128, .finished_at = base::UnixNanos(), .reason = "StartError", .message = "the daemon ended while the container was being restored"},
+              base::Durability::kVolatile);
+    return Kill(container);
   }
   if (const auto group = kernel::ResolveCgroup(container.cgroups_path); group && parts_.cgroups->unified()) {
     live->exec_leftovers.With([&](std::vector<base::Path>& folders) { folders = FindExecGroups(*parts_.cgroups, *group); });

@@ -37,8 +37,8 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
   }
   ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
   stage.Enter("runtime start");
-  base::Status started = runtime->Start(id, context);
-  if (!started) {
+  base::Status started = container->restored ? StartRestored(id, *runtime, context, stage) : runtime->Start(id, context);
+  if (!started && !container->restored) {
     // A daemon that was killed between the runtime's start and the record's leaves a container that runs already.
     const auto now = runtime->GetState(id, life_.WithTimeout(kStateTime));
     if (now && now->phase == oci::Phase::kRunning) started = {};

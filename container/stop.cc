@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/time.h"
 #include "container/containers.h"
 #include "container/live.h"
 
@@ -22,11 +23,17 @@ constexpr auto kLongestGrace = std::chrono::hours(24 * 365);
 base::Status Containers::Kill(const Container& container) {
   base::Status status;
   if (const auto group = kernel::ResolveCgroup(container.cgroups_path)) status = parts_.cgroups->Kill(*group);
-  const LivePtr live = FindLive(container.id);
-  if (live && live->process) {
-    if (base::Status killed = base::SignalPidfd(live->process.get(), SIGKILL); !killed) return killed;
-  }
+  if (const LivePtr live = FindLive(container.id)) RETURN_IF_ERROR(SignalFirst(container, live, SIGKILL));
   return status;
+}
+
+// A process that is gone already is success.
+base::Status Containers::SignalFirst(const Container& container, const LivePtr& live, int signal) {
+  if (live->process) return base::SignalPidfd(live->process.get(), signal);
+  if (container.process.pid == 0) return {};
+  // Restored: its process came after its Live.
+  const auto process = base::OpenProcess(container.process.pid, container.process.start_time);
+  return process ? base::SignalPidfd(process->get(), signal) : base::Status();
 }
 
 base::Status Containers::WaitExited(const std::string& id, const LivePtr& live, const base::Context& context) {
@@ -63,14 +70,23 @@ base::Status Containers::Stop(const std::string& id, std::chrono::nanoseconds gr
 }
 
 void Containers::RunStop(const std::string& id, const LivePtr& live, const std::string& request) {
-  const auto container = store_.Get(id);
+  auto container = store_.Get(id);
   if (!container) return;
+  if (container->restored && container->process.pid == 0) {
+    // Held so that no start is under way, which would end after this.
+    const std::unique_lock turn(live->updating, base::Monotonic::now() + kKillTime);
+    container = store_.Get(id);
+    if (turn && container && container->process.pid == 0) {
+      SetExited(id, {.code = 128 + SIGKILL, .finished_at = base::UnixNanos(), .reason = "Error"}, base::Durability::kVolatile);
+    }
+    if (!container) return;
+  }
   state::Stage stage;
   const auto kill_at = [&] { return live->stopping.With([](Live::Stopping& stopping) { return stopping.kill_at; }); };
   // One that was never started has nobody to take a signal.
   if (container->state == State::kRunning && kill_at() > base::Monotonic::now()) {
     stage.Enter("stop signal and grace");
-    (void)base::SignalPidfd(live->process.get(), container->stop_signal);  // gone already: its exit is on its way
+    (void)SignalFirst(*container, live, container->stop_signal);  // gone already: its exit is on its way
     pollfd fds[3] = {{live->exited.get(), POLLIN, 0}, {live->sooner.get(), POLLIN, 0}, {life_.fd(), POLLIN, 0}};
     while (kill_at() > base::Monotonic::now() && fds[0].revents == 0) {
       if (life_.cancelled()) return;

@@ -17,6 +17,8 @@ namespace {
 constexpr auto kUndoTime = std::chrono::seconds(10);
 
 base::Status CheckState(const Container& container) {
+  if (container.restored && container.state == State::kCreated)
+    return Fail(Code::kFailedPrecondition, "container ", container.id, " is made from a checkpoint and not started: it has no cgroup yet");
   if (container.state != State::kExited) return {};
   return Fail(Code::kFailedPrecondition, "container ", container.id, " is ", StateName(container.state),
               ", neither created nor running");

@@ -14,12 +14,14 @@
 namespace berth::oci {
 namespace {
 
-// Arguments: pid file, FIFO that Start writes to, log file, error text or nothing, command. The FIFO is the exec.fifo
+// Arguments: pid file, FIFO that Start writes to, log file, error text or nothing, command, checkpoint to restore or
+// nothing: then nothing waits for Start. The FIFO is the exec.fifo
 // of real runtimes: after create the process exists and waits there. It is opened for both ways before the fork, so
 // that Start finds a reader at any time.
 constexpr const char* kCreateScript =
     "if [ -n \"$4\" ]; then echo \"$4\" >\"$3\"; exit 1; fi\n"
     "mkfifo \"$2\" && exec 3<>\"$2\" || exit 1\n"
+    "if [ -n \"$6\" ]; then [ -s \"$6/inventory.img\" ] || exit 1; : >\"$2.started\"; echo go >&3; fi\n"
     "/bin/sh -c 'read go <&3; exec 3<&-; eval \"$0\"' \"$5\" &\n"
     "echo $! >\"$2.pid\"; echo $! >\"$1\"\n";
 
@@ -72,7 +74,7 @@ base::Status FakeRuntime::Record(const std::string& verb, const std::string& res
 }
 
 std::vector<std::string> FakeRuntime::CreateArguments(const CreateOptions& options) const {
-  const auto fails = Record("create", options.id);
+  const auto fails = Record(options.checkpoint.empty() ? "create" : "restore", options.id);
   return {"/bin/sh",
           "-c",
           kCreateScript,
@@ -81,7 +83,8 @@ std::vector<std::string> FakeRuntime::CreateArguments(const CreateOptions& optio
           Fifo(folder_, options.id).string(),
           options.log_file.string(),
           fails ? std::string() : fails.error().message,
-          command_};
+          command_,
+          options.checkpoint.string()};
 }
 
 std::vector<std::string> FakeRuntime::Environment(const base::Context&) const {
@@ -150,6 +153,14 @@ base::Result<base::Child> FakeRuntime::Exec(const ExecOptions& options, const ba
 
 base::Status FakeRuntime::Update(const std::string& id, std::string_view resources, const base::Context&) {
   return Record("update", base::Cat(id, " ", resources));
+}
+
+base::Status FakeRuntime::Checkpoint(const CheckpointOptions& options, const base::Context&) {
+  RETURN_IF_ERROR(base::WriteFile(options.work / "dump.log", "(00.1) all is well\n(00.2) Error (criu/a.c:1): no luck\n"));
+  RETURN_IF_ERROR(Record("checkpoint", options.id));
+  RETURN_IF_ERROR(base::WriteFile(options.work / "stats-dump", "figures"));
+  RETURN_IF_ERROR(base::WriteFile(options.images / "pages-1.img", std::string(10'000, 'p')));
+  return base::WriteFile(options.images / "inventory.img", "inventory");
 }
 
 base::Result<Features> FakeRuntime::GetFeatures(const base::Context&) {

@@ -16,8 +16,8 @@ class FakeRuntime : public Runtime {
   // `folder` must exist and outlives this. `command`: what a container's process is, run by /bin/sh once it is started.
   explicit FakeRuntime(base::Path folder, std::string command = "exec sleep 1000");
 
-  // The next calls of `verb` ("create", "start", "kill", "delete", "state", "exec", "update", "features") fail with
-  // this; without an error they work again.
+  // The next calls of `verb` ("create", "start", "kill", "delete", "state", "exec", "update", "features", "checkpoint")
+  // fail with this; without an error they work again.
   void Fail(const std::string& verb, std::optional<base::Error> error);
   // "start 4711…", "kill 4711… 15" and so on, in order.
   std::vector<std::string> Calls() const;
@@ -34,6 +34,9 @@ class FakeRuntime : public Runtime {
   base::Result<base::Child> Exec(const ExecOptions& options, const base::Context& context) override;
   base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) override;
   base::Result<Features> GetFeatures(const base::Context& context) override;
+  // Writes files of the names that CRIU gives them.
+  base::Status Checkpoint(const CheckpointOptions& options, const base::Context& context) override;
+  base::Path RestoreMount(const std::string& id) const override { return folder_ / (id + ".root"); }
   std::shared_ptr<const Features> KnownFeatures() const override;
 
  private:
@@ -41,7 +44,7 @@ class FakeRuntime : public Runtime {
     std::map<std::string, base::Error> failures;
     std::vector<std::string> calls;
     Features features{
-        .version = "fake 1.0.0", .recursive_read_only = true, .idmapped_mounts = true, .exec_cgroup = true};
+        .version = "fake 1.0.0", .recursive_read_only = true, .idmapped_mounts = true, .exec_cgroup = true, .checkpoints = true};
   };
   base::Status Record(const std::string& verb, const std::string& rest) const;
 

@@ -78,6 +78,8 @@ base::Result<Features> ParseFeatures(std::string_view version, std::string_view 
   out.exec_cgroup = (program.name == "crun" && program.version >= Version{1, 4, 0}) ||
                     (program.name == "runc" && program.version >= Version{1, 1, 0});
   out.exec_waits_for_output = program.name == "runc";
+  // runc has no build without it.
+  out.checkpoints = program.name == "runc" || version.find("+CRIU") != std::string_view::npos;
   if (base::Trim(features).empty()) {
     FromRelease(program, out);
   } else {

@@ -1,5 +1,6 @@
 #include "oci/runtime.h"
 
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@ namespace berth::oci {
 namespace {
 
 constexpr size_t kOutputLimit = 1 << 20;
+constexpr auto kKillTime = std::chrono::seconds(5);
+// Containers of pods have open connections and hold locks; CRIU refuses both unless it is told of them, at either end.
+constexpr const char* kCriuOptions[] = {"--tcp-established", "--file-locks"};
 
 base::Result<Phase> ParsePhase(const std::string& text, std::string_view what) {
   if (text == "creating") return Phase::kCreating;
@@ -89,8 +93,12 @@ base::Error RuntimeBinary::Explain(base::Error error, std::string_view verb, con
 }
 
 std::vector<std::string> RuntimeBinary::CreateArguments(const CreateOptions& options) const {
-  std::vector<std::string> rest = {"create", "--bundle", options.bundle.string(), "--pid-file",
-                                   options.pid_file.string()};
+  std::vector<std::string> rest = {"create"};
+  if (!options.checkpoint.empty()) {
+    rest = {"restore", "--detach", "--image-path", options.checkpoint.string(), "--work-path", options.work.string()};
+    rest.insert(rest.end(), std::begin(kCriuOptions), std::end(kCriuOptions));
+  }
+  rest.insert(rest.end(), {"--bundle", options.bundle.string(), "--pid-file", options.pid_file.string()});
   if (!options.console_socket.empty()) rest.insert(rest.end(), {"--console-socket", options.console_socket});
   rest.push_back(options.id);
   return Command(std::move(rest), options.log_file);
@@ -163,6 +171,32 @@ base::Status RuntimeBinary::Update(const std::string& id, std::string_view resou
   if (auto done = RunCommand({"update", "--resources", "-", id}, std::string(resources), context); !done)
     return tl::make_unexpected(Explain(std::move(done).error(), "update", id));
   return {};
+}
+
+base::Status RuntimeBinary::Checkpoint(const CheckpointOptions& options, const base::Context& context) {
+  std::vector<std::string> rest = {"checkpoint", "--leave-running", "--image-path", options.images.string(),
+                                   "--work-path", options.work.string()};
+  rest.insert(rest.end(), std::begin(kCriuOptions), std::end(kCriuOptions));
+  rest.push_back(options.id);
+  const auto fail = [&](base::Error error) { return tl::make_unexpected(Explain(std::move(error), "checkpoint", options.id)); };
+  ASSIGN_OR_RETURN(base::Pipe errors, base::MakePipe());
+  ASSIGN_OR_RETURN(base::Child child, base::Spawn({.program = options_.path,
+                                                   .arguments = Command(std::move(rest)),
+                                                   .environment = Environment(context),
+                                                   .fds = {{errors.write.get(), 2}}}));
+  errors.write.Reset();
+  auto done = base::Collect(child, {}, {}, std::move(errors.read), {}, context, "checkpoint");
+  if (done && done->exit.code == 0) return {};
+  if (!done) {
+    // Not its group: a CRIU that is killed leaves the container's processes stopped, or running its own code. Without the
+    // runtime it gives up at the next word with it, and lets them go.
+    (void)child.Signal(SIGKILL);
+    (void)child.Wait(base::Context().WithTimeout(kKillTime), "runtime");
+    return fail(std::move(done).error());
+  }
+  std::string message = ErrorText(done->errors);
+  if (message.empty()) message = done->exit.Text();
+  return fail({.code = base::Code::kInternal, .message = std::move(message)});
 }
 
 base::Result<Features> RuntimeBinary::GetFeatures(const base::Context& context) {

@@ -34,6 +34,7 @@ struct Features {
   bool exec_cgroup = false;           // `exec --cgroup`
   // An exec that is waited for passes output on itself, and so ends only when whoever inherited it has closed it (runc).
   bool exec_waits_for_output = false;
+  bool checkpoints = false;  // built with support for CRIU; whether that is installed is another question
 };
 
 struct CreateOptions {
@@ -42,6 +43,14 @@ struct CreateOptions {
   base::Path pid_file;         // the runtime writes the first process's pid there
   base::Path log_file;         // JSON lines; read it with ErrorText when create fails
   std::string console_socket;  // path, or a placeholder that the monitor replaces; empty without a terminal
+  base::Path checkpoint{};  // images of a checkpoint: the container is not made but restored from them, and runs
+  base::Path work{};        // for the logs of that
+};
+
+struct CheckpointOptions {
+  std::string id;
+  base::Path images;  // both exist and are empty
+  base::Path work;    // CRIU's log and figures
 };
 
 struct ExecOptions {
@@ -94,6 +103,11 @@ class Runtime {
   virtual base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) = 0;
 
   virtual base::Result<Features> GetFeatures(const base::Context& context) = 0;
+  // Writes the state of a running container's processes; they run on. A failure leaves dump.log in the work folder.
+  virtual base::Status Checkpoint(const CheckpointOptions& options, const base::Context& context) = 0;
+  // Where a restore that is cut short leaves a mount of the container's root: it goes before Delete.
+  virtual base::Path RestoreMount(const std::string& id) const = 0;
+
   // What an earlier call found out; null without one. Never waits.
   virtual std::shared_ptr<const Features> KnownFeatures() const = 0;
 };
@@ -119,6 +133,8 @@ class RuntimeBinary : public Runtime {
   base::Result<base::Child> Exec(const ExecOptions& options, const base::Context& context) override;
   base::Status Update(const std::string& id, std::string_view resources, const base::Context& context) override;
   base::Result<Features> GetFeatures(const base::Context& context) override;
+  base::Status Checkpoint(const CheckpointOptions& options, const base::Context& context) override;
+  base::Path RestoreMount(const std::string& id) const override { return options_.root / id / "criu-root"; }
   std::shared_ptr<const Features> KnownFeatures() const override { return *features_.Lock(); }
 
  private:

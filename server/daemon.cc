@@ -261,6 +261,7 @@ base::Status Daemon::Parts::Make() {
   container_parts.spec.device_owner_from_security_context = config.container.device_ownership_from_security_context;
   container_parts.cdi = cdi.get();
   container_parts.handlers = HandlersOf(config.runtimes);
+  container_parts.has_criu = [] { return !FindInstalled("criu").empty(); };
   container_parts.spec.mounts.cgroup_v2 = container_parts.spec.resources.cgroup_v2;
   container_parts.spec.mounts.own_roots = {WithoutLinks(config.state_root), WithoutLinks(config.run_root)};
   container_parts.spec.apparmor_default_loads = apparmor.can_load();

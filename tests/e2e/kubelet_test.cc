@@ -147,7 +147,7 @@ TEST_P(Kubelet, PodLivesFromTheFirstCallToTheLast) {
   EXPECT_EQ(status.resources().linux().cpu_shares(), 2);
 
   // Probes, a resize, a rotation.
-  EXPECT_EQ(cri().Exec(id, {"sh", "-c", "exit 3"}, 1)->exit_code(), 3);
+  EXPECT_EQ(cri().Exec(id, {"sh", "-c", "exit 3"})->exit_code(), 3);
   const auto update = Recorded<v1::UpdateContainerResourcesRequest>("UpdateContainerResources", values);
   Asked(&Stub::UpdateContainerResources, update);
   status = cri().Status(id)->status();

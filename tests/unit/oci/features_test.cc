@@ -37,6 +37,12 @@ TEST(Features, RuntimeThatTellsOnlyItsMountOptionsHasNoIdmappedMounts) {
   EXPECT_FALSE(features.idmapped_mounts);
 }
 
+TEST(Features, CheckpointsNeedARuntimeThatWasBuiltForThem) {
+  EXPECT_TRUE(Parse("runc version 1.1.5+ds1\n", "").checkpoints);
+  EXPECT_FALSE(Parse("crun version 1.8.1\n+SYSTEMD +SECCOMP\n", "").checkpoints);
+  EXPECT_TRUE(Parse("crun version 1.8.1\n+SYSTEMD +CRIU +SECCOMP\n", "").checkpoints);
+}
+
 TEST(Features, NewRuntimeIsBelieved) {
   const Features features = Parse(
       "runc version 1.2.4\n",

@@ -80,6 +80,7 @@ void Node::MakeServices() {
                          .undoers = &undoers_,
                          .timelines = timelines_.get(),
                          .runtimes = &runtimes_,
+                         .has_criu = [this] { return has_criu_; },
                          .work = &executors_->work,
                          .disk = &executors_->disk,
                          .stops = &executors_->stops,

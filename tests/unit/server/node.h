@@ -87,6 +87,7 @@ class Node : public testing::Test {
   std::optional<kernel::TempFolder> temp_;
   std::shared_ptr<oci::FakeRuntime> runtime_;
   std::shared_ptr<network::FakeCalls> plugins_ = std::make_shared<network::FakeCalls>();
+  bool has_criu_ = true;
   Services& services() { return *services_; }
 
  private:

@@ -71,19 +71,5 @@ TEST_F(UpdateResources, PodsAreStoredAndUnknownOnesNotFound) {
   EXPECT_EQ(CodeOf(UpdatePodSandboxResources(services(), request, Bounded())), "NOT_FOUND");
 }
 
-TEST_F(UpdateResources, CheckpointSaysWhyThereIsNone) {
-  cri::CheckpointContainerRequest request;
-  request.set_container_id("none");
-  EXPECT_EQ(CodeOf(CheckpointContainer(services(), request, Bounded())), "NOT_FOUND");
-  request.set_container_id(id_);
-  request.set_location("relative.tar");
-  EXPECT_EQ(CodeOf(CheckpointContainer(services(), request, Bounded())), "INVALID_ARGUMENT");
-  request.set_location((*temp_ / "archive.tar").native());
-  const auto refused = CheckpointContainer(services(), request, Bounded());
-  EXPECT_EQ(CodeOf(refused), "UNIMPLEMENTED");
-  EXPECT_NE(TextOf(refused).find("CheckpointContainer"), std::string::npos);
-  EXPECT_FALSE(base::Exists(*temp_ / "archive.tar"));
-}
-
 }  // namespace
 }  // namespace berth::server
