@@ -121,12 +121,19 @@ base::Result<DevicePlan> MapDevices(const cri::ContainerConfig& config, kernel::
   } else {
     plan.rules = DefaultRules();
   }
+  const auto hosts = static_cast<std::ptrdiff_t>(plan.devices.size());
   // In the order of the request: what is asked for later wins.
   for (const cri::Device& device : config.devices()) {
     DevicePlan requested;
     RETURN_IF_ERROR(AddRequested(device, paths, context, requested), "device ", device.host_path());
     for (size_t i = 0; i < requested.devices.size(); ++i) {
       oci::Device& one = requested.devices[i];
+      // It would hide a device of the host that the container is to have too.
+      const bool elsewhere = !device.container_path().empty() && base::Path(device.container_path()).lexically_normal() != base::Path(device.host_path()).lexically_normal();
+      if (elsewhere && std::any_of(plan.devices.begin(), plan.devices.begin() + hosts, [&](const oci::Device& other) { return other.path == one.path; })) {
+        return Fail(Code::kInvalidArgument, "device ", device.host_path(), ": container_path ", one.path,
+                    " is a device of the host, which a privileged container has there");
+      }
       if (options.owner_from_security_context && security.has_run_as_user()) one.uid = static_cast<uint32_t>(security.run_as_user().value());
       if (options.owner_from_security_context && security.has_run_as_group()) one.gid = static_cast<uint32_t>(security.run_as_group().value());
       AddDevice(std::move(one), requested.rules[i].access, plan);

@@ -133,7 +133,8 @@ TEST_F(DevicesTest, WhatIsNoDeviceIsRefused) {
 
 TEST_F(DevicesTest, PrivilegedHasTheHostsDevicesAndMayUseAll) {
   Security(config_).set_privileged(true);
-  Add("/dev/null", "/dev/zero");
+  Add("/dev/null", "/dev/mine");
+  Add("/dev/zero", "/dev/zero");
   const auto plan = Map();
   ASSERT_TRUE(plan) << ErrorOf(plan);
   EXPECT_EQ(Line(plan->rules.front()), "allow a *:* rwm");
@@ -141,11 +142,17 @@ TEST_F(DevicesTest, PrivilegedHasTheHostsDevicesAndMayUseAll) {
   for (const oci::Device& device : plan->devices) {
     EXPECT_TRUE(paths.insert(device.path).second) << device.path << " twice";
     EXPECT_FALSE(device.path.starts_with("/dev/pts/") || device.path.starts_with("/dev/shm/") || device.path == "/dev/console") << device.path;
-    if (device.path == "/dev/zero") {
+    if (device.path == "/dev/mine") {
       EXPECT_EQ(device.minor, 3);
     }
   }
-  EXPECT_TRUE(paths.contains("/dev/null") && paths.contains("/dev/zero"));
+  EXPECT_TRUE(paths.contains("/dev/null") && paths.contains("/dev/zero") && paths.contains("/dev/mine"));
+}
+
+TEST_F(DevicesTest, PrivilegedHidesNoDeviceOfTheHostBehindAnother) {
+  Security(config_).set_privileged(true);
+  Add("/dev/null", "/dev/zero");
+  ExpectRefused("device /dev/null: container_path /dev/zero is a device of the host, which a privileged container has there");
 }
 
 TEST_F(DevicesTest, PrivilegedWithoutTheHostsDevicesIsLikeOthers) {
