@@ -15,11 +15,11 @@ constexpr size_t kMaxValue = 256;  // of what a client sent
 
 // What is polled is of interest only when it fails.
 bool IsQuiet(std::string_view method) {
-  constexpr std::array<std::string_view, 4> kPrefixes = {"List", "Version", "Status", "ImageFsInfo"};
+  constexpr std::array<std::string_view, 5> kPrefixes = {"List", "Stream", "Version", "Status", "ImageFsInfo"};
   for (const std::string_view prefix : kPrefixes) {
     if (method.starts_with(prefix)) return true;
   }
-  return method.ends_with("Status");
+  return method.ends_with("Status") || method.ends_with("Stats");
 }
 
 // Names one call for good, in the logs of plugins too: not the same after a restart.

@@ -1,5 +1,8 @@
 #include "server/runtime_service.h"
 
+#include "server/list_stream.h"
+#include "server/metrics.h"
+
 namespace berth::server {
 namespace {
 
@@ -57,6 +60,8 @@ BERTH_ANSWER(RuntimeService, ContainerStats, &executors_.query)
 BERTH_ANSWER(RuntimeService, ListContainerStats, &executors_.query)
 BERTH_ANSWER(RuntimeService, PodSandboxStats, &executors_.query)
 BERTH_ANSWER(RuntimeService, ListPodSandboxStats, &executors_.query)
+BERTH_ANSWER(RuntimeService, ListMetricDescriptors, nullptr)
+BERTH_ANSWER(RuntimeService, ListPodSandboxMetrics, &executors_.query)
 BERTH_ANSWER(ImageService, ListImages, nullptr)
 BERTH_ANSWER(ImageService, ImageStatus, nullptr)
 BERTH_ANSWER(ImageService, PullImage, &executors_.pull)
@@ -73,21 +78,30 @@ BERTH_ANSWER(ImageService, ImageFsInfo, nullptr)
   }
 BERTH_UNIMPLEMENTED(CheckpointPod)
 BERTH_UNIMPLEMENTED(RestorePod)
-BERTH_UNIMPLEMENTED(ListMetricDescriptors)
-BERTH_UNIMPLEMENTED(ListPodSandboxMetrics)
 #undef BERTH_UNIMPLEMENTED
 
-#define BERTH_UNIMPLEMENTED_STREAM(service, name, request_type, reply_type)                                   \
-  grpc::ServerWriteReactor<cri::reply_type>* service::name(grpc::CallbackServerContext*, const cri::request_type*) { \
-    return new EndedStream<cri::reply_type>(Unimplemented(#name));                                            \
+// `items` and `field`: where the items are in the list's answer and in a message of the stream.
+#define BERTH_STREAM_LIST(service, name, list, items, field, executor)                                                  \
+  grpc::ServerWriteReactor<cri::name##Response>* service::name(grpc::CallbackServerContext* context,                    \
+                                                               const cri::name##Request* request) {                     \
+    auto* call = new ListStream(*context, *request, &cri::list##Request::default_instance(), &cri::list##Response::mutable_##items, \
+                                &cri::name##Response::mutable_##field, CallLog(#name));                                 \
+    call->Start(executor, [&services = services_](const cri::list##Request& given, const base::Context& own) {          \
+      return server::list(services, given, own);                                                                        \
+    });                                                                                                                 \
+    return call;                                                                                                        \
   }
-BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamPodSandboxes, StreamPodSandboxesRequest, StreamPodSandboxesResponse)
-BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamContainers, StreamContainersRequest, StreamContainersResponse)
-BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamContainerStats, StreamContainerStatsRequest, StreamContainerStatsResponse)
-BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamPodSandboxStats, StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse)
-BERTH_UNIMPLEMENTED_STREAM(RuntimeService, StreamPodSandboxMetrics, StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse)
-BERTH_UNIMPLEMENTED_STREAM(RuntimeService, GetContainerEvents, GetEventsRequest, ContainerEventResponse)
-BERTH_UNIMPLEMENTED_STREAM(ImageService, StreamImages, StreamImagesRequest, StreamImagesResponse)
-#undef BERTH_UNIMPLEMENTED_STREAM
+BERTH_STREAM_LIST(RuntimeService, StreamPodSandboxes, ListPodSandbox, items, pod_sandboxes, nullptr)
+BERTH_STREAM_LIST(RuntimeService, StreamContainers, ListContainers, containers, containers, nullptr)
+BERTH_STREAM_LIST(RuntimeService, StreamContainerStats, ListContainerStats, stats, container_stats, &executors_.query)
+BERTH_STREAM_LIST(RuntimeService, StreamPodSandboxStats, ListPodSandboxStats, stats, pod_sandbox_stats, &executors_.query)
+BERTH_STREAM_LIST(RuntimeService, StreamPodSandboxMetrics, ListPodSandboxMetrics, pod_metrics, pod_sandbox_metrics, &executors_.query)
+BERTH_STREAM_LIST(ImageService, StreamImages, ListImages, images, images, nullptr)
+#undef BERTH_STREAM_LIST
+
+grpc::ServerWriteReactor<cri::ContainerEventResponse>* RuntimeService::GetContainerEvents(grpc::CallbackServerContext*,
+                                                                                          const cri::GetEventsRequest*) {
+  return new EndedStream<cri::ContainerEventResponse>(Unimplemented("GetContainerEvents"));
+}
 
 }  // namespace berth::server

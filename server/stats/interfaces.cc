@@ -18,10 +18,21 @@ namespace {
 using base::Result;
 
 constexpr size_t kMaxText = 4 << 20;
+constexpr size_t kMaxInterfaces = 128;
 
 // Receive: bytes packets errs drop fifo frame compressed multicast; then transmit: bytes packets errs drop ...
 constexpr size_t kReceiveColumns = 8;
 constexpr size_t kNeeded = kReceiveColumns + 4;
+
+// A pod that may make interfaces chooses their names, of any bytes. What is no UTF-8 would make the client refuse the
+// whole reply, other pods' figures too.
+std::string PlainName(std::string_view name) {
+  std::string out(name);
+  for (char& c : out) {
+    if (c <= ' ' || c > '~') c = '?';
+  }
+  return out;
+}
 
 bool ParseColumns(std::string_view text, std::array<uint64_t, kNeeded>& out) {
   const char* at = text.data();
@@ -49,13 +60,14 @@ Result<std::vector<InterfaceStats>> EnterAndRead(const base::Path& path) {
 std::vector<InterfaceStats> ParseNetDev(std::string_view text) {
   std::vector<InterfaceStats> out;
   for (const std::string_view line : base::Split(text, '\n')) {
+    if (out.size() == kMaxInterfaces) break;
     // Headings have no colon; a name may have one (an alias), a number never.
     const size_t colon = line.rfind(':');
     if (colon == std::string_view::npos) continue;
     const std::string_view name = base::Trim(line.substr(0, colon));
     std::array<uint64_t, kNeeded> n{};
     if (name == "lo" || !ParseColumns(line.substr(colon + 1), n)) continue;
-    out.push_back({.name = std::string(name),
+    out.push_back({.name = PlainName(name),
                    .received = {.bytes = n[0], .packets = n[1], .errors = n[2], .dropped = n[3]},
                    .sent = {.bytes = n[8], .packets = n[9], .errors = n[10], .dropped = n[11]}});
   }

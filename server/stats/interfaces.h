@@ -25,7 +25,8 @@ struct InterfaceStats {
   bool operator==(const InterfaceStats&) const = default;
 };
 
-// The form of /proc/net/dev; `lo` is left out.
+// The form of /proc/net/dev; `lo` is left out, and what is beyond a bounded number. Names are printable ASCII, other
+// bytes become "?".
 std::vector<InterfaceStats> ParseNetDev(std::string_view text);
 
 // Of each namespace pinned at a path, in that order. One thread for all of them, which enters one after the other and

@@ -1,4 +1,6 @@
 // Eight callers at once; a hundred pods: lists, memory, restart.
+#include <unistd.h>
+
 #include <atomic>
 #include <thread>
 
@@ -20,8 +22,28 @@ int64_t Pss(int pid) {
   return 0;
 }
 
+// Seconds of processor time that a process has used.
+double CpuSeconds(int pid) {
+  const std::string text = base::ReadFile(base::Cat("/proc/", pid, "/stat")).value();
+  const auto words = base::Split(std::string_view(text).substr(text.rfind(')') + 2), ' ');
+  const int64_t ticks = base::ParseInt(words[11]).value_or(0) + base::ParseInt(words[12]).value_or(0);
+  return static_cast<double>(ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+using Runtime = v1::RuntimeService::Stub;
+
 class Many : public BenchNode {
  protected:
+  size_t ContainerStats() {
+    return static_cast<size_t>(cri().Call(&Runtime::ListContainerStats, v1::ListContainerStatsRequest())->stats_size());
+  }
+  size_t PodStats() {
+    return static_cast<size_t>(cri().Call(&Runtime::ListPodSandboxStats, v1::ListPodSandboxStatsRequest())->stats_size());
+  }
+  size_t PodMetrics() {
+    return static_cast<size_t>(
+        cri().Call(&Runtime::ListPodSandboxMetrics, v1::ListPodSandboxMetricsRequest())->pod_metrics_size());
+  }
   void InParallel(int callers, const std::function<void(int)>& work) {
     std::vector<std::thread> threads;
     for (int i = 0; i < callers; ++i) threads.emplace_back([&work, i] { work(i); });
@@ -95,6 +117,40 @@ TEST_P(Many, HundredPods) {
   }
   times.Print("kill -9, start to READY=1", "restart");
   PrintFigure("berthd after the restart: PSS", static_cast<double>(Pss(daemon().pid())) / 1024, "MiB");
+}
+
+TEST_P(Many, StatisticsOfAHundredPods) {
+  std::printf("100 pods, state root on %s\n", GetParam().c_str());
+  std::vector<v1::PodSandboxConfig> configs;
+  std::vector<std::string> pods;
+  RunPods(100, configs, pods);
+  Timings times;
+  for (int i = 0; i < 300; ++i) {
+    times.Time("container stats", [&] { EXPECT_EQ(ContainerStats(), 100U); });
+    times.Time("pod stats", [&] { EXPECT_EQ(PodStats(), 100U); });
+  }
+  for (int i = 0; i < 30; ++i) times.Time("metrics", [&] { EXPECT_EQ(PodMetrics(), 100U); });
+  times.Print("ListContainerStats", "container stats");
+  times.Print("ListPodSandboxStats", "pod stats");
+  times.Print("ListPodSandboxMetrics", "metrics");
+
+  // As a kubelet calls: its relist each second, its statistics every ten.
+  constexpr int kSeconds = 60;
+  const double cpu = CpuSeconds(daemon().pid());
+  const double wall = Seconds([&] {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int second = 0; second < kSeconds; ++second) {
+      EXPECT_EQ(cri().Pods()->items_size(), 100);
+      EXPECT_EQ(cri().Containers()->containers_size(), 100);
+      if (second % 5 == 0) EXPECT_CALL_OK(cri().Call(&Runtime::Status, v1::StatusRequest()));
+      if (second % 10 == 0) {
+        EXPECT_EQ(ContainerStats(), 100U);
+        EXPECT_CALL_OK(cri().Call(&v1::ImageService::Stub::ImageFsInfo, v1::ImageFsInfoRequest()));
+      }
+      std::this_thread::sleep_until(begin + std::chrono::seconds(second + 1));
+    }
+  });
+  PrintFigure("berthd under a kubelet's calls", 100 * (CpuSeconds(daemon().pid()) - cpu) / wall, "% of one core");
 }
 
 }  // namespace

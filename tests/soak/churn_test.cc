@@ -116,5 +116,15 @@ TEST_F(Churn, ListsAndStatusesLeaveNothingBehind) {
   });
 }
 
+TEST_F(Churn, StatisticsLeaveNothingBehind) {
+  Made made = RunContainer({"sleep", "10000"});
+  using Runtime = v1::RuntimeService::Stub;
+  ExpectFlat(1000, 1500, 0.1, [&] {
+    ASSERT_CALL_OK(cri().Call(&Runtime::ListContainerStats, v1::ListContainerStatsRequest()));
+    ASSERT_CALL_OK(cri().Call(&Runtime::ListPodSandboxStats, v1::ListPodSandboxStatsRequest()));
+    ASSERT_CALL_OK(cri().Call(&Runtime::ListPodSandboxMetrics, v1::ListPodSandboxMetricsRequest()));
+  });
+}
+
 }  // namespace
 }  // namespace berth::e2e

@@ -23,6 +23,14 @@ TEST(Interfaces, NetDevIsParsed) {
   EXPECT_EQ(all[1], (InterfaceStats{"eth0:1", {12345678901234567890u, 1, 0, 0}, {2, 3, 4, 5}}));
 }
 
+TEST(Interfaces, NamesOfAHostilePodHarmNobodyElse) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "x\xff" + std::to_string(i) + ": 1 1 0 0 0 0 0 0 2 2 0 0 0 0 0 0\n";
+  const auto all = ParseNetDev(text);
+  ASSERT_EQ(all.size(), 128u);
+  EXPECT_EQ(all[0].name, "x?0");
+}
+
 TEST(Interfaces, AreReadInsideTheNamespace) {
   if (geteuid() != 0) GTEST_SKIP() << "namespaces need root";
   TempFolder temp;
