@@ -1,7 +1,8 @@
 // Checkpoints by CRIU and containers made from them, where the runtime and the host can.
 #include <sys/stat.h>
-
 #include <unistd.h>
+
+#include <regex>
 
 #include "base/child.h"
 #include "base/strings.h"
@@ -40,10 +41,10 @@ class Checkpoint : public OnNode {
     request.set_verbose(true);
     const auto reply = cri().Call(&Stub::ContainerStatus, request);
     EXPECT_CALL_OK(reply);
+    std::smatch pid;
     const std::string info = reply->info().at("info");
-    const std::string key = "\"pid\":";
-    return info.substr(info.find(key) + key.size(),
-                       info.find_first_not_of("0123456789", info.find(key) + key.size()) - info.find(key) - key.size());
+    EXPECT_TRUE(std::regex_search(info, pid, std::regex("\"pid\":([0-9]+)"))) << info;
+    return pid[1];
   }
   base::Path archive() const { return folder() / "checkpoint.tar"; }
 
