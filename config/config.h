@@ -153,6 +153,21 @@ struct Config {
     bool operator==(const Streaming&) const = default;
   } streaming;
 
+  struct Metrics {
+    std::string address = "127.0.0.1";
+    int64_t port = 9465;
+    base::Path socket;
+    base::Path tls_cert;
+    base::Path tls_key;
+    base::Path tls_ca;
+    bool operator==(const Metrics&) const = default;
+  } metrics;
+
+  struct Tracing {
+    std::string endpoint;  // empty: none
+    bool operator==(const Tracing&) const = default;
+  } tracing;
+
   struct Limits {
     int64_t lifecycle_threads = 32;
     int64_t operation_threads = 32;

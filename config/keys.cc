@@ -1,5 +1,7 @@
 #include "config/keys.h"
 
+#include <arpa/inet.h>
+
 #include "base/strings.h"
 #include "config/units.h"
 
@@ -88,6 +90,16 @@ string_view NetworkName(string_view text) {
 }
 string_view CgroupName(string_view text) {
   return text.empty() || text.ends_with(".slice") ? "" : AbsoluteOrEmpty(text);
+}
+
+string_view UrlOrEmpty(string_view text) {
+  return text.empty() ? "" : Url(text);
+}
+string_view AddressOrOff(string_view text) {
+  const std::string address(text);
+  in6_addr parsed{};
+  const bool right = text == "off" || inet_pton(AF_INET, address.c_str(), &parsed) == 1 || inet_pton(AF_INET6, address.c_str(), &parsed) == 1;
+  return right ? "" : "an IP address, or off";
 }
 
 constexpr int64_t kSecond = 1000;
@@ -273,6 +285,23 @@ const Key kConfigKeys[] = {
     Key{"streaming.creation_timeout", At<&C::streaming, &C::Streaming::creation_timeout>,
         "Within this time a client must have sent its request and opened its streams."}
         .Range(100, kHour),
+
+    Key{"metrics.address", At<&C::metrics, &C::Metrics::address>,
+        "IP address at which GET /metrics answers with berthd's own figures (Prometheus text format), or off."}
+        .Check(AddressOrOff),
+    Key{"metrics.port", At<&C::metrics, &C::Metrics::port>, "Its port. One that is taken is told in the log and in Status."}.Range(1, 65535),
+    Key{"metrics.socket", At<&C::metrics, &C::Metrics::socket>, "Path of a Unix socket (mode 0660) to serve them at instead of address and port."}
+        .Check(AbsoluteOrEmpty),
+    Key{"metrics.tls_cert", At<&C::metrics, &C::Metrics::tls_cert>,
+        "Certificate chain (PEM) that they are served with. Empty: plain HTTP. Read anew when the file changes."}
+        .Check(AbsoluteOrEmpty),
+    Key{"metrics.tls_key", At<&C::metrics, &C::Metrics::tls_key>, "The certificate's key."}.Check(AbsoluteOrEmpty),
+    Key{"metrics.tls_ca", At<&C::metrics, &C::Metrics::tls_ca>, "Whose certificates clients must have. Empty: clients need none."}
+        .Check(AbsoluteOrEmpty),
+
+    Key{"tracing.endpoint", At<&C::tracing, &C::Tracing::endpoint>,
+        "URL of an OpenTelemetry collector that spans are posted to (OTLP/HTTP, as http://127.0.0.1:4318/v1/traces). Empty: none."}
+        .Check(UrlOrEmpty),
 
     Key{"limits.lifecycle_threads", At<&C::limits, &C::Limits::lifecycle_threads>,
         "Calls that change pods and containers, at once."}

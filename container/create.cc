@@ -149,7 +149,7 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   // The record's fsync costs milliseconds on a disk: it runs beside the runtime's create.
   base::Beside record(*parts_.disk, [this, copy = container] { return store_.Insert(copy.id, copy, base::Durability::kDurable); });
   base::Status launched = Launch(creation, context, stage);
-  stage.Enter("record");
+  if (launched) stage.Enter("record");
   base::Status recorded = record.Join();
   RETURN_IF_ERROR(std::move(launched));
   RETURN_IF_ERROR(std::move(recorded));

@@ -62,15 +62,18 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
 }
 
 void Containers::SetExited(const std::string& id, Exit exit, base::Durability durability) {
+  bool first = false;
   const auto end = [&](const Container& old) -> base::Result<Container> {
     // The first to say how it ended is right: what comes later is a consequence.
-    if (old.state == State::kExited) return old;
+    first = old.state != State::kExited;
+    if (!first) return old;
     ASSIGN_OR_RETURN(Container changed, WithState(old, State::kExited));
     changed.exit = exit;
     return changed;
   };
   // Removed meanwhile is fine; a full disk is retried by the store.
   (void)store_.Update(id, end, state::Persist::kBestEffort, durability);
+  if (first) parts_.timelines->Add({.operation = "Exit", .object = id, .request = {}, .code = exit.reason, .timeline = {.started_at = exit.finished_at}});
   if (const LivePtr live = FindLive(id)) eventfd_write(live->exited.get(), 1);
 }
 

@@ -32,6 +32,15 @@ struct Flight {
   std::optional<base::Result<PullResult>> result;
 };
 
+PullEnd EndOf(const PullOperation& operation, const base::Result<PullResult>& result, std::chrono::nanoseconds took) {
+  PullEnd out{.took = took, .error = result ? nullptr : &result.error()};
+  for (const LayerProgress& layer : operation.Progress().layers) {
+    if (layer.fetched) out.bytes += static_cast<uint64_t>(layer.done);
+    if (layer.state == LayerState::kDone) ++(layer.fetched ? out.layers_fetched : out.layers_reused);
+  }
+  return out;
+}
+
 }  // namespace
 
 struct Puller::State {
@@ -98,7 +107,12 @@ base::Result<PullResult> Puller::State::Fly(const std::string& key, std::string_
   bool fresh = false;
   ASSIGN_OR_RETURN(const std::shared_ptr<Flight> flight, Join(key, make, fresh));
   if (fresh) {
-    const base::Status submitted = threads.Submit([this, key, flight] { End(key, flight, flight->operation->Run()); });
+    const base::Status submitted = threads.Submit([this, key, flight] {
+      const base::TimePoint begun = base::Monotonic::now();
+      base::Result<PullResult> result = flight->operation->Run();
+      if (options.ended) options.ended(EndOf(*flight->operation, result, base::Monotonic::now() - begun));
+      End(key, flight, std::move(result));
+    });
     if (!submitted) End(key, flight, tl::make_unexpected(submitted.error()));
   }
   const auto ended = context.Wait(flight->ended.get(), POLLIN, what);

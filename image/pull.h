@@ -1,7 +1,9 @@
 // Pulling: from a reference to an image in the store, in one pass, shared by all who ask for the same with the same credentials.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,6 +33,7 @@ struct LayerProgress {
   int64_t total = 0;  // bytes
   int64_t done = 0;
   LayerState state = LayerState::kWaiting;
+  bool fetched = false;  // by this pull; else it was here or came with another
 };
 
 struct PullProgress {
@@ -49,6 +52,15 @@ struct ImportedImage {
   std::vector<std::string> names;  // full; may be none
 };
 
+// What a pull was, for those who count.
+struct PullEnd {
+  std::chrono::nanoseconds took{0};
+  const base::Error* error = nullptr;  // nullptr: success
+  uint64_t bytes = 0;                  // of layers, transferred
+  size_t layers_fetched = 0;
+  size_t layers_reused = 0;
+};
+
 // Thread-safe. Outlives its calls; destroying it cancels what runs and waits for that.
 class Puller {
  public:
@@ -58,6 +70,7 @@ class Puller {
     size_t parallel_layers = 3;  // of one pull
     size_t pulls = 16;           // at once; more wait
     Platform platform = HostPlatform();
+    std::function<void(const PullEnd&)> ended{};  // of each pull that was begun, however many waited for it; any thread
   };
   explicit Puller(Options options);
   ~Puller();

@@ -49,7 +49,7 @@ PullProgress PullOperation::Progress() const {
   const Shown shown = shown_.With([](const Shown& value) { return value; });
   PullProgress out{.reference = local_.shown, .stage = shown.stage, .layers = {}};
   for (const auto& layer : shown.layers) {
-    out.layers.push_back({.digest = layer->descriptor.digest, .total = layer->descriptor.size, .done = layer->done, .state = layer->state});
+    out.layers.push_back({.digest = layer->descriptor.digest, .total = layer->descriptor.size, .done = layer->done, .state = layer->state, .fetched = layer->fetched});
   }
   return out;
 }
@@ -282,6 +282,7 @@ base::Result<UnpackedLayer> PullOperation::Unpack(Layer& layer) {
   const std::string name = base::Cat("layer ", layer.descriptor.digest.str());
   RETURN_IF_ERROR(context_.Check(name));
   layer.state = LayerState::kTransferring;
+  layer.fetched = true;
   while (true) {
     layer.done = 0;
     ASSIGN_OR_RETURN(const auto unpacker, options_.store->BeginLayer(), name);

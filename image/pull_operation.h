@@ -67,6 +67,7 @@ class PullOperation {
     std::optional<LayerPin> pin;  // the operation's own thread only
     std::atomic<int64_t> done = 0;
     std::atomic<LayerState> state = LayerState::kWaiting;
+    std::atomic<bool> fetched = false;
     // Under the board's mutex:
     bool mine = false;
     std::optional<base::Result<UnpackedLayer>> unpacked;

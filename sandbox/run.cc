@@ -291,7 +291,7 @@ base::Status Sandboxes::Attach(Making& making, const base::Context& context, sta
       attached = tl::make_unexpected(std::move(added).error());
     }
   }
-  stage.Enter("record");
+  if (attached) stage.Enter("record");
   base::Status written = record.Join();
   RETURN_IF_ERROR(std::move(attached));
   return written;

@@ -40,7 +40,11 @@ std::string Quote(std::string_view text) {
 
 }  // namespace
 
-CallLog::CallLog(std::string_view method) : method_(method), id_(NextId()), start_(base::Monotonic::now()) {}
+CallLog::CallLog(std::string_view method, const Telemetry& telemetry, const std::optional<telemetry::TraceContext>& caller)
+    : telemetry_(telemetry), figures_(telemetry.metrics->OfMethod(method)), method_(method), id_(NextId()), start_(base::Monotonic::now()) {
+  if (figures_ != nullptr) figures_->Begun();
+  if (telemetry_.tracer != nullptr) telemetry_.tracer->CallBegun(id_, IsQuiet(method), caller);
+}
 
 void CallLog::Add(std::string_view key, std::string_view value) {
   if (value.empty()) return;
@@ -50,8 +54,10 @@ void CallLog::Add(std::string_view key, std::string_view value) {
 }
 
 void CallLog::Write(const base::Error* error) {
-  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(base::Monotonic::now() - start_).count();
-  const double took_ms = static_cast<double>(took) / 1000.0;
+  const std::chrono::nanoseconds took = base::Monotonic::now() - start_;
+  if (figures_ != nullptr) figures_->Ended(took, error);
+  if (telemetry_.tracer != nullptr) telemetry_.tracer->CallEnded(id_, method_, took, error);
+  const double took_ms = std::chrono::duration<double, std::milli>(took).count();
   if (error == nullptr) {
     const auto level = IsQuiet(method_) ? spdlog::level::debug : spdlog::level::info;
     spdlog::log(level, "call={} request={}{} ms={:.1f} code=OK", method_, id_, fields_, took_ms);

@@ -1,18 +1,27 @@
-// One structured line for each call: method, ids, duration, code. Requests themselves are not logged: they can hold secrets.
+// One structured line for each call, its figures and its span: method, ids, duration, code. Requests themselves are not logged: they can hold secrets.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "base/time.h"
+#include "server/telemetry/metrics.h"
+#include "server/telemetry/tracer.h"
 
 namespace berth::server {
 
+// Who is told of calls. Outlives them.
+struct Telemetry {
+  const telemetry::Metrics* metrics = nullptr;
+  telemetry::Tracer* tracer = nullptr;  // nullptr: nobody collects spans
+};
+
 class CallLog {
  public:
-  explicit CallLog(std::string_view method);
+  CallLog(std::string_view method, const Telemetry& telemetry, const std::optional<telemetry::TraceContext>& caller);
 
   const std::string& id() const { return id_; }  // of the request, handed on to plugins and runtimes' logs
 
@@ -40,6 +49,8 @@ class CallLog {
   void Add(std::string_view key, std::string_view value);
   void Write(const base::Error* error);
 
+  Telemetry telemetry_;
+  telemetry::Metrics::Rpc* figures_;
   std::string method_;
   std::string id_;
   std::string fields_;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <set>
@@ -28,12 +29,15 @@
 #include "network/conf_watcher.h"
 #include "network/torn_reservations.h"
 #include "server/executors.h"
+#include "server/figures.h"
 #include "server/host.h"
 #include "server/import_folder.h"
 #include "server/pull_progress.h"
 #include "server/runtime_service.h"
 #include "server/stream_callbacks.h"
 #include "server/streaming/server.h"
+#include "server/telemetry/measured.h"
+#include "server/telemetry/metrics_server.h"
 
 namespace berth::server {
 
@@ -112,7 +116,7 @@ network::IpPreference IpPreferenceOf(config::IpPreference preference) {
   return network::IpPreference::kIpv4;
 }
 
-network::Options NetworkOptionsOf(const config::Config& config) {
+network::Options NetworkOptionsOf(const config::Config& config, telemetry::Metrics& metrics) {
   network::Options out;
   out.conf_dir = config.network.conf_dir;
   out.bin_dirs.assign(config.network.bin_dirs.begin(), config.network.bin_dirs.end());
@@ -120,6 +124,25 @@ network::Options NetworkOptionsOf(const config::Config& config) {
   out.plugin_timeout = config.network.plugin_timeout;
   out.default_network = config.network.default_network;
   out.ip_preference = IpPreferenceOf(config.network.ip_preference);
+  out.runner = telemetry::Measured(std::make_unique<network::ProcessRunner>(out.bin_dirs), metrics);
+  return out;
+}
+
+// As OpenTelemetry's conventions name them.
+std::vector<std::pair<std::string, std::string>> TraceResource() {
+  char host[256] = "";
+  (void)gethostname(host, sizeof host - 1);
+  return {{"service.name", "berthd"}, {"service.version", BERTH_VERSION}, {"host.name", host}};
+}
+
+// Of every service that is served here.
+std::vector<std::string> MethodNames() {
+  std::vector<std::string> out;
+  for (const auto* file : {cri::VersionRequest::descriptor()->file(), berth::v1::LoadImagesRequest::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      for (int j = 0; j < file->service(i)->method_count(); ++j) out.push_back(file->service(i)->method(j)->name());
+    }
+  }
   return out;
 }
 
@@ -131,6 +154,7 @@ struct Daemon::Parts {
 
   base::Status Make();
   streaming::Server::Options StreamingOptions();
+  void ServeMetrics();
   base::Status Restore();
   void Watch();
   void ArmLeftovers();
@@ -139,6 +163,8 @@ struct Daemon::Parts {
   void Report(const std::string& problem);
 
   config::Config config;
+  telemetry::Metrics metrics{MethodNames()};
+  std::unique_ptr<telemetry::Tracer> tracer;  // where an endpoint is configured
   base::UniqueFd lock;
   asio::io_context loop;
   std::unique_ptr<Executors> executors;
@@ -158,6 +184,7 @@ struct Daemon::Parts {
   std::unique_ptr<asio::posix::stream_descriptor> conf_event;
   state::Undoers undoers;
   std::unique_ptr<state::LeftoverQueue> leftovers;
+  std::atomic<uint64_t> repaired = 0;  // leftovers, since the start
   std::unique_ptr<asio::steady_timer> leftover_timer;
   std::unique_ptr<asio::steady_timer> dirty_timer;
   std::unique_ptr<asio::steady_timer> sample_timer;
@@ -168,6 +195,7 @@ struct Daemon::Parts {
   base::Guarded<std::vector<std::string>> problems;
   std::unique_ptr<streaming::Server> streaming;
   std::unique_ptr<Services> services;
+  std::unique_ptr<telemetry::MetricsServer> metrics_server;
   bool same_boot = false;
   bool maps_owners = false;  // asked beside the runtimes' features
   std::string boot_id;
@@ -189,6 +217,9 @@ base::Status Daemon::Parts::Make() {
   const auto recorded = base::ReadFile(config.run_root / "boot_id", 256);
   same_boot = recorded && *recorded == boot_id;
 
+  if (!config.tracing.endpoint.empty()) {
+    tracer = std::make_unique<telemetry::Tracer>(telemetry::Tracer::Options{.endpoint = config.tracing.endpoint, .resource = TraceResource()});
+  }
   executors = std::make_unique<Executors>(config.limits);
   ASSIGN_OR_RETURN(kernel::CgroupTree tree, kernel::CgroupTree::Detect());
   cgroups = std::make_unique<kernel::CgroupTree>(std::move(tree));
@@ -198,6 +229,7 @@ base::Status Daemon::Parts::Make() {
       .helper = programs.helper, .deadline = config.helpers.path_timeout, .cap = static_cast<size_t>(config.helpers.max_stuck)});
   ASSIGN_OR_RETURN(runtimes, FindRuntimes(config, programs.helper, systemd));
   ASSIGN_OR_RETURN(const std::string default_runtime, DefaultRuntime(config, runtimes));
+  for (auto& [name, runtime] : runtimes) runtime = telemetry::Measured(std::move(runtime), metrics);
   // Asked beside all that follows. One that does not answer is asked again by the calls that need it, never by Status.
   for (const auto& [name, runtime] : runtimes) {
     features.emplace_back(executors->query, [runtime]() -> base::Status {
@@ -221,7 +253,8 @@ base::Status Daemon::Parts::Make() {
   puller = std::make_unique<image::Puller>(image::Puller::Options{.store = images.get(),
                                                                   .registry = std::move(registry),
                                                                   .parallel_layers = static_cast<size_t>(config.image.parallel_layers),
-                                                                  .pulls = static_cast<size_t>(config.image.parallel_pulls)});
+                                                                  .pulls = static_cast<size_t>(config.image.parallel_pulls),
+                                                                  .ended = [this](const image::PullEnd& end) { metrics.PullEnded(end); }});
   imports = std::make_unique<ImportFolder>(ImportFolder::Options{
       .folder = config.image.import_dir.empty() ? config.state_root / "import" : config.image.import_dir,
       .record = config.state_root / "images/imported.json",
@@ -229,7 +262,7 @@ base::Status Daemon::Parts::Make() {
       .store = images.get(),
       .executor = &executors->pull,
       .report = [this](const std::string& problem) { Report(problem); }});
-  ASSIGN_OR_RETURN(network, network::Network::Open(NetworkOptionsOf(config)));
+  ASSIGN_OR_RETURN(network, network::Network::Open(NetworkOptionsOf(config, metrics)));
 
   undoers = container::ContainerUndoers(runtimes, *cgroups, systemd_manager);
   undoers.merge(sandbox::SandboxUndoers(*network, *cgroups, systemd_manager));
@@ -240,7 +273,11 @@ base::Status Daemon::Parts::Make() {
   queue.changed = [this] { asio::post(loop, [this] { ArmLeftovers(); }); };
   leftovers = std::make_unique<state::LeftoverQueue>(std::move(queue));
 
-  timelines = std::make_unique<state::Timelines>(config.run_root / "timelines");
+  timelines = std::make_unique<state::Timelines>(config.run_root / "timelines",
+                                                 [this](const state::OperationRecord& record) {
+                                                   metrics.OperationEnded(record);
+                                                   if (tracer) tracer->OperationEnded(record);
+                                                 });
   ASSIGN_OR_RETURN(const kernel::CapabilitySets capabilities, kernel::OwnCapabilities());
   cdi = std::make_unique<container::CdiDevices>(std::vector<base::Path>(config.container.cdi_dirs.begin(), config.container.cdi_dirs.end()));
   hooks = std::make_unique<container::HookFolders>(std::vector<base::Path>(config.container.hooks_dirs.begin(), config.container.hooks_dirs.end()));
@@ -353,6 +390,22 @@ streaming::Server::Options Daemon::Parts::StreamingOptions() {
   return out;
 }
 
+// The pods do not need it: a port that is taken, or a certificate that cannot be read, is told and stops nothing.
+void Daemon::Parts::ServeMetrics() {
+  const config::Config::Metrics& wanted = config.metrics;
+  if (wanted.address == "off" && wanted.socket.empty()) return;
+  auto server = telemetry::MetricsServer::Start(
+      loop, {.listen = {.address = wanted.address,
+                        .port = static_cast<uint16_t>(wanted.port),
+                        .socket = wanted.socket,
+                        .tls = {.certificate = wanted.tls_cert, .key = wanted.tls_key, .client_ca = wanted.tls_ca},
+                        .report = [this](const std::string& problem) { Report(problem); }},
+             .text = [this] { return metrics.Text(AllFigures(*services, {.waiting = leftovers->size(), .repaired = repaired}, tracer.get())); },
+             .work = &executors->query});
+  if (server) metrics_server = *std::move(server);
+  else Report(server.error().Text());
+}
+
 base::Status Daemon::Parts::Restore() {
   const auto report = [this](const std::string& problem) { Report(problem); };
   RETURN_IF_ERROR(containers->Recover(report), "restore containers");
@@ -408,7 +461,7 @@ void Daemon::Parts::ArmLeftovers() {
   leftover_timer->async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     const auto run = [this] {
-      leftovers->RunDue(kUndoTime);
+      repaired += leftovers->RunDue(kUndoTime);
       asio::post(loop, [this] { ArmLeftovers(); });
     };
     for (int i = 0; i < kUndoers; ++i) {
@@ -455,9 +508,10 @@ Daemon::~Daemon() {
 
 base::Status Daemon::Serve(std::function<void()> hangup) {
   Parts& parts = *parts_;
-  RuntimeService runtime_service(*parts.services, *parts.executors);
-  ImageService image_service(*parts.services, *parts.executors);
-  BerthService berth_service(*parts.images, *parts.puller, parts.executors->pull, parts.loop);
+  const Telemetry telemetry{.metrics = &parts.metrics, .tracer = parts.tracer.get()};
+  RuntimeService runtime_service(*parts.services, *parts.executors, telemetry);
+  ImageService image_service(*parts.services, *parts.executors, telemetry);
+  BerthService berth_service(*parts.images, *parts.puller, parts.executors->pull, parts.loop, telemetry);
   const base::Path& socket = parts.config.grpc.socket;
   RETURN_IF_ERROR(base::MakeDirs(socket.parent_path(), 0711));
   RETURN_IF_ERROR(base::RemoveFile(socket));  // the lock says that nobody else listens there
@@ -490,6 +544,7 @@ base::Status Daemon::Serve(std::function<void()> hangup) {
   };
   await_hangup(await_hangup);
   parts.Watch();
+  parts.ServeMetrics();
   parts.ArmLeftovers();
   parts.RetryDirty();
   parts.Sample();
@@ -501,6 +556,7 @@ base::Status Daemon::Serve(std::function<void()> hangup) {
 
   spdlog::info("berthd=stopping");
   sd_notify(0, "STOPPING=1");
+  parts.metrics_server.reset();  // before what it looks at
   // Followers of pulls are ended on the loop, so it goes on while the server shuts down.
   parts.loop.restart();
   std::thread loop([&] { parts.loop.run(); });

@@ -161,21 +161,21 @@ grpc::ServerWriteReactor<PullProgressEvent>* BerthService::PullProgress(grpc::Ca
 
 grpc::ServerUnaryReactor* BerthService::LoadImages(grpc::CallbackServerContext* context, const berth::v1::LoadImagesRequest* request,
                                                    berth::v1::LoadImagesResponse* reply) {
-  auto* call = new UnaryCall<berth::v1::LoadImagesRequest, berth::v1::LoadImagesResponse>(*context, *request, reply, CallLog("LoadImages"));
+  auto* call = new UnaryCall<berth::v1::LoadImagesRequest, berth::v1::LoadImagesResponse>(*context, *request, reply, "LoadImages", telemetry_);
   call->Start(&executor_, [this](const berth::v1::LoadImagesRequest& given, const base::Context& own) { return Load(puller_, given.path(), own); });
   return call;
 }
 
 grpc::ServerUnaryReactor* BerthService::CheckImages(grpc::CallbackServerContext* context, const berth::v1::CheckImagesRequest* request,
                                                     berth::v1::CheckImagesResponse* reply) {
-  auto* call = new UnaryCall<berth::v1::CheckImagesRequest, berth::v1::CheckImagesResponse>(*context, *request, reply, CallLog("CheckImages"));
+  auto* call = new UnaryCall<berth::v1::CheckImagesRequest, berth::v1::CheckImagesResponse>(*context, *request, reply, "CheckImages", telemetry_);
   call->Start(&executor_, [this](const berth::v1::CheckImagesRequest& given, const base::Context& own) { return Check(images_, given, own); });
   return call;
 }
 
 grpc::ServerUnaryReactor* BerthService::SetLogLevel(grpc::CallbackServerContext* context, const berth::v1::SetLogLevelRequest* request,
                                                     berth::v1::SetLogLevelResponse* reply) {
-  auto* call = new UnaryCall<berth::v1::SetLogLevelRequest, berth::v1::SetLogLevelResponse>(*context, *request, reply, CallLog("SetLogLevel"));
+  auto* call = new UnaryCall<berth::v1::SetLogLevelRequest, berth::v1::SetLogLevelResponse>(*context, *request, reply, "SetLogLevel", telemetry_);
   call->Start(nullptr, [](const berth::v1::SetLogLevelRequest& given, const base::Context&) { return SetLevel(given.level()); });
   return call;
 }

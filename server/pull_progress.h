@@ -12,8 +12,9 @@ namespace berth::server {
 
 class BerthService : public berth::v1::Berth::CallbackService {
  public:
-  BerthService(image::Store& images, image::Puller& puller, base::Executor& executor, boost::asio::io_context& loop)
-      : images_(images), puller_(puller), executor_(executor), loop_(loop) {}
+  BerthService(image::Store& images, image::Puller& puller, base::Executor& executor, boost::asio::io_context& loop,
+               const Telemetry& telemetry)
+      : images_(images), puller_(puller), executor_(executor), loop_(loop), telemetry_(telemetry) {}
   grpc::ServerWriteReactor<berth::v1::PullProgressEvent>* PullProgress(grpc::CallbackServerContext* context,
                                                                        const berth::v1::PullProgressRequest* request) override;
 
@@ -31,6 +32,7 @@ class BerthService : public berth::v1::Berth::CallbackService {
   image::Puller& puller_;
   base::Executor& executor_;  // of pulls
   boost::asio::io_context& loop_;
+  const Telemetry telemetry_;
 };
 
 }  // namespace berth::server

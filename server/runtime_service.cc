@@ -7,10 +7,10 @@ namespace berth::server {
 namespace {
 
 template <typename Request, typename Reply>
-grpc::ServerUnaryReactor* Answer(Services& services, std::string_view method, base::Executor* executor,
+grpc::ServerUnaryReactor* Answer(Services& services, const Telemetry& telemetry, std::string_view method, base::Executor* executor,
                                  base::Result<Reply> (*handler)(Services&, const Request&, const base::Context&),
                                  grpc::CallbackServerContext* context, const Request* request, Reply* reply) {
-  auto* call = new UnaryCall<Request, Reply>(*context, *request, reply, CallLog(method));
+  auto* call = new UnaryCall<Request, Reply>(*context, *request, reply, method, telemetry);
   call->Start(executor, [&services, handler](const Request& given, const base::Context& own) { return handler(services, given, own); });
   return call;
 }
@@ -31,7 +31,7 @@ grpc::Status Unimplemented(std::string_view method) {
 #define BERTH_ANSWER(service, name, executor)                                                                        \
   grpc::ServerUnaryReactor* service::name(grpc::CallbackServerContext* context, const cri::name##Request* request,   \
                                           cri::name##Response* reply) {                                              \
-    return Answer(services_, #name, executor, &server::name, context, request, reply);                               \
+    return Answer(services_, telemetry_, #name, executor, &server::name, context, request, reply);                               \
   }
 BERTH_ANSWER(RuntimeService, Version, nullptr)
 BERTH_ANSWER(RuntimeService, Status, &executors_.query)
@@ -85,7 +85,7 @@ BERTH_UNIMPLEMENTED(RestorePod)
   grpc::ServerWriteReactor<cri::name##Response>* service::name(grpc::CallbackServerContext* context,                    \
                                                                const cri::name##Request* request) {                     \
     auto* call = new ListStream(*context, *request, &cri::list##Request::default_instance(), &cri::list##Response::mutable_##items, \
-                                &cri::name##Response::mutable_##field, CallLog(#name));                                 \
+                                &cri::name##Response::mutable_##field, CallLog(#name, telemetry_, CallerOf(*context)));     \
     call->Start(executor, [&services = services_](const cri::list##Request& given, const base::Context& own) {          \
       return server::list(services, given, own);                                                                        \
     });                                                                                                                 \

@@ -13,7 +13,8 @@ grpc::Status Unimplemented(std::string_view method);
 
 class RuntimeService : public cri::RuntimeService::CallbackService {
  public:
-  RuntimeService(Services& services, Executors& executors) : services_(services), executors_(executors) {}
+  RuntimeService(Services& services, Executors& executors, const Telemetry& telemetry)
+      : services_(services), executors_(executors), telemetry_(telemetry) {}
 
 #define BERTH_CALL(name) \
   grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, cri::name##Response* reply) override
@@ -64,11 +65,13 @@ class RuntimeService : public cri::RuntimeService::CallbackService {
  private:
   Services& services_;
   Executors& executors_;
+  const Telemetry telemetry_;
 };
 
 class ImageService : public cri::ImageService::CallbackService {
  public:
-  ImageService(Services& services, Executors& executors) : services_(services), executors_(executors) {}
+  ImageService(Services& services, Executors& executors, const Telemetry& telemetry)
+      : services_(services), executors_(executors), telemetry_(telemetry) {}
 
 #define BERTH_CALL(name) \
   grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, cri::name##Response* reply) override
@@ -84,6 +87,7 @@ class ImageService : public cri::ImageService::CallbackService {
  private:
   Services& services_;
   Executors& executors_;
+  const Telemetry telemetry_;
 };
 
 }  // namespace berth::server

@@ -27,6 +27,13 @@ grpc::Status ToGrpc(const base::Error& error) {
   return grpc::Status(code, error.Text().substr(0, kMaxMessage));
 }
 
+std::optional<telemetry::TraceContext> CallerOf(const grpc::CallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find("traceparent");
+  if (found == metadata.end()) return std::nullopt;
+  return telemetry::ParseTraceParent({found->second.data(), found->second.size()});
+}
+
 base::TimePoint Deadline(const grpc::CallbackServerContext& context) {
   const auto deadline = context.deadline();
   const auto now = std::chrono::system_clock::now();

@@ -16,6 +16,8 @@
 namespace berth::server {
 
 grpc::Status ToGrpc(const base::Error& error);
+// The trace that the caller says it is in.
+std::optional<telemetry::TraceContext> CallerOf(const grpc::CallbackServerContext& context);
 // The call's deadline on the steady clock.
 base::TimePoint Deadline(const grpc::CallbackServerContext& context);
 
@@ -26,8 +28,8 @@ using Handler = std::function<base::Result<Reply>(const Request&, const base::Co
 template <typename Request, typename Reply>
 class UnaryCall : public grpc::ServerUnaryReactor {
  public:
-  UnaryCall(const grpc::CallbackServerContext& context, const Request& request, Reply* reply, CallLog log)
-      : request_(request), reply_(reply), context_(base::Context::Make(log.id(), Deadline(context))), log_(std::move(log)) {}
+  UnaryCall(const grpc::CallbackServerContext& context, const Request& request, Reply* reply, std::string_view method, const Telemetry& telemetry)
+      : request_(request), reply_(reply), log_(method, telemetry, CallerOf(context)), context_(base::Context::Make(log_.id(), Deadline(context))) {}
 
   void Start(base::Executor* executor, Handler<Request, Reply> handler) {
     if (executor == nullptr) return Run(handler);
@@ -53,8 +55,8 @@ class UnaryCall : public grpc::ServerUnaryReactor {
 
   const Request& request_;
   Reply* reply_;
-  base::Context context_;
   CallLog log_;
+  base::Context context_;
 };
 
 }  // namespace berth::server

@@ -5,15 +5,10 @@
 #include <optional>
 #include <vector>
 
-#include <boost/asio/ssl/stream_base.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/core/buffers_to_string.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/write.hpp>
 
 #include "base/strings.h"
+#include "server/http/exchange.h"
 #include "server/streaming/attach_session.h"
 #include "server/streaming/port_forward.h"
 #include "server/streaming/port_forward_channels.h"
@@ -24,12 +19,9 @@ namespace berth::streaming {
 namespace {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
+namespace beast = boost::beast::http;
 using boost::system::error_code;
 
-// The kubelet passes on what its own client sent, cookies and tokens included.
-constexpr uint32_t kMaxHead = 128 << 10;
-constexpr auto kLinger = std::chrono::seconds(2);
 constexpr std::string_view kVersionHeader = "X-Stream-Protocol-Version";
 constexpr std::string_view kTunnel = "SPDY/3.1+portforward.k8s.io";
 
@@ -94,47 +86,21 @@ std::optional<std::pair<size_t, std::string_view>> Route(std::string_view target
   return std::nullopt;
 }
 
-class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
+class HttpConnection : public http::Exchange {
  public:
-  HttpConnection(const HttpParts& parts, spdy::Socket socket)
-      : parts_(parts), socket_(std::move(socket)), timer_(parts.session.loop) {
-    parser_.header_limit(kMaxHead);
-  }
-
-  void Start() {
-    timer_.expires_after(parts_.creation);
-    timer_.async_wait([weak = weak_from_this()](const error_code& error) {
-      const auto self = weak.lock();
-      if (!error && self) self->socket_.Close();
-    });
-    if (!socket_.tls()) return ReadHead();
-    socket_.tls()->async_handshake(asio::ssl::stream_base::server,
-                                   [self = shared_from_this()](const error_code& error) {
-                                     if (!error) self->ReadHead();
-                                   });
-  }
+  HttpConnection(const HttpParts& parts, spdy::Socket socket) : Exchange(std::move(socket), parts.creation), parts_(parts) {}
 
  private:
-  void ReadHead() {
-    http::async_read_header(socket_, buffer_, parser_, [self = shared_from_this()](const error_code& error, size_t) {
-      if (error == http::error::header_limit)
-        return self->Refuse(http::status::request_header_fields_too_large, "the request's head is too long");
-      if (!error) self->Serve();
-    });
-  }
-
-  void Serve() {
-    request_ = std::make_shared<HttpRequest>(parser_.release());
-    if (request_->method() != http::verb::get && request_->method() != http::verb::post) {
-      headers_ = {{"Allow", "GET, POST"}};
-      return Refuse(http::status::method_not_allowed, "only GET and POST are served");
+  void Serve() override {
+    if (request_->method() != beast::verb::get && request_->method() != beast::verb::post) {
+      return Refuse(beast::status::method_not_allowed, "only GET and POST are served", {{"Allow", "GET, POST"}});
     }
     const auto route = Route(View(request_->target()));
     auto order = route ? parts_.tokens.Take(route->second) : std::nullopt;
     if (!order || order->index() != route->first)
-      return Refuse(http::status::not_found, "no such stream: its URL works once and for a minute");
+      return Refuse(beast::status::not_found, "no such stream: its URL works once and for a minute");
     const Names connection = Values(*request_, "Connection");
-    if (EqualsAnyCase(View((*request_)[http::field::upgrade]), "websocket") && AnyContains(connection, "upgrade")) {
+    if (EqualsAnyCase(View((*request_)[beast::field::upgrade]), "websocket") && AnyContains(connection, "upgrade")) {
       return UpgradeToWebSocket(*std::move(order));
     }
     UpgradeToSpdy(*std::move(order));
@@ -143,21 +109,22 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void UpgradeToSpdy(Order order) {
     const Names offered = Values(*request_, kVersionHeader);
     if (offered.empty())
-      return Refuse(http::status::bad_request, base::Cat("upgrade request required: ", kVersionHeader, " is missing"));
+      return Refuse(beast::status::bad_request, base::Cat("upgrade request required: ", kVersionHeader, " is missing"));
     const auto protocol = FirstSupported(offered, SpdyProtocols(order));
     if (!protocol) {
+      http::Headers headers;
       for (const std::string& name : SpdyProtocols(order))
-        headers_.emplace_back("X-Accepted-Stream-Protocol-Versions", name);
-      return Refuse(http::status::forbidden, "none of the offered protocols is supported");
+        headers.emplace_back("X-Accepted-Stream-Protocol-Versions", name);
+      return Refuse(beast::status::forbidden, "none of the offered protocols is supported", headers);
     }
     if (!AnyContains(Values(*request_, "Connection"), "upgrade") ||
         !AnyContains(Values(*request_, "Upgrade"), "spdy/3.1")) {
-      return Refuse(http::status::bad_request, "unable to upgrade: SPDY/3.1 is not asked for");
+      return Refuse(beast::status::bad_request, "unable to upgrade: SPDY/3.1 is not asked for");
     }
     answer_ = base::Cat("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n",
                         kVersionHeader, ": ", *protocol, "\r\n\r\n");
     asio::async_write(socket_, asio::buffer(answer_),
-                      [self = shared_from_this(), order = std::move(order), version = VersionOf(*protocol)](
+                      [self = Self(), order = std::move(order), version = VersionOf(*protocol)](
                           const error_code& error, size_t) mutable {
                         self->timer_.cancel();
                         if (error) return;
@@ -165,13 +132,6 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
                         self->StartSpdy(std::make_unique<spdy::SocketTransport>(std::move(self->socket_)),
                                         std::move(order), version);
                       });
-  }
-
-  // What came behind the request's head belongs to what follows.
-  std::string TakeBuffer() {
-    std::string out = boost::beast::buffers_to_string(buffer_.data());
-    buffer_.consume(buffer_.size());
-    return out;
   }
 
   void StartSpdy(std::unique_ptr<spdy::Transport> transport, Order order, int version) {
@@ -208,10 +168,10 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void UpgradeToWebSocket(Order order) {
     const Names offered = Values(*request_, "Sec-WebSocket-Protocol");
     const auto protocol = FirstSupported(offered, WebSocketProtocols(order));
-    if (!offered.empty() && !protocol) return Refuse(http::status::forbidden, "");
+    if (!offered.empty() && !protocol) return Refuse(beast::status::forbidden, "");
     const std::string name = protocol.value_or("");
     socket_.PutBack(TakeBuffer());
-    const auto then = [self = shared_from_this(), order = std::move(order),
+    const auto then = [self = Self(), order = std::move(order),
                        name](const std::shared_ptr<WebSocket>& socket) {
       self->timer_.cancel();
       if (socket) self->StartWebSocket(socket, order, name);
@@ -233,42 +193,11 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     channels->Start(MakeSession(order, channels));
   }
 
-  void Refuse(http::status status, std::string_view text) {
-    auto answer = std::make_shared<http::response<http::string_body>>(status, 11);
-    for (const auto& [name, value] : headers_) answer->insert(name, value);
-    answer->set(http::field::content_type, "text/plain; charset=utf-8");
-    answer->set(http::field::connection, "close");
-    answer->body() = text.empty() ? std::string() : std::string(text) + "\n";
-    answer->prepare_payload();
-    http::async_write(socket_, *answer, [self = shared_from_this(), answer](const error_code& error, size_t) {
-      if (error) return;
-      self->timer_.expires_after(kLinger);
-      self->timer_.async_wait([self](const error_code& cancelled) {
-        if (!cancelled) self->socket_.Close();
-      });
-      self->socket_.AsyncShutdownSend([self] {});
-      self->Discard();
-    });
-  }
-
-  // Until the client has closed: closing first would throw away what it has not read yet.
-  void Discard() {
-    socket_.async_read_some(asio::buffer(discarded_), [self = shared_from_this()](const error_code& error, size_t) {
-      if (!error) return self->Discard();
-      self->timer_.cancel();
-      self->socket_.Close();
-    });
-  }
+  // Serve's, as what it is here.
+  std::shared_ptr<HttpConnection> Self() { return std::static_pointer_cast<HttpConnection>(shared_from_this()); }
 
   const HttpParts& parts_;
-  spdy::Socket socket_;
-  asio::steady_timer timer_;
-  boost::beast::flat_buffer buffer_;
-  http::request_parser<http::string_body> parser_;
-  std::shared_ptr<HttpRequest> request_;
-  std::vector<std::pair<std::string, std::string>> headers_;  // of a refusal
   std::string answer_;
-  std::array<char, 1024> discarded_;
 };
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/result.h"
 
-namespace berth::streaming {
+namespace berth::http {
 
 class Tls {
  public:
@@ -34,4 +34,4 @@ class Tls {
   std::shared_ptr<boost::asio::ssl::context> context_;
 };
 
-}  // namespace berth::streaming
+}  // namespace berth::http

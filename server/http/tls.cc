@@ -1,10 +1,10 @@
-#include "server/streaming/tls.h"
+#include "server/http/tls.h"
 
 #include <sys/stat.h>
 
 #include <openssl/ssl.h>
 
-namespace berth::streaming {
+namespace berth::http {
 
 namespace ssl = boost::asio::ssl;
 
@@ -42,12 +42,12 @@ base::Result<std::shared_ptr<ssl::context>> Tls::Load() const {
   SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
   boost::system::error_code error;
   const auto failed = [&](const base::Path& path) {
-    return base::Fail(base::Code::kInvalidArgument, "streaming TLS: ", path.native(), ": ", error.message());
+    return base::Fail(base::Code::kInvalidArgument, "TLS: ", path.native(), ": ", error.message());
   };
   if (context->use_certificate_chain_file(options_.certificate.native(), error)) return failed(options_.certificate);
   if (context->use_private_key_file(options_.key.native(), ssl::context::pem, error)) return failed(options_.key);
   if (SSL_CTX_check_private_key(context->native_handle()) != 1) {
-    return base::Fail(base::Code::kInvalidArgument, "streaming TLS: ", options_.key.native(), " is not the key of ",
+    return base::Fail(base::Code::kInvalidArgument, "TLS: ", options_.key.native(), " is not the key of ",
                       options_.certificate.native());
   }
   if (options_.client_ca.empty()) return context;
@@ -56,4 +56,4 @@ base::Result<std::shared_ptr<ssl::context>> Tls::Load() const {
   return context;
 }
 
-}  // namespace berth::streaming
+}  // namespace berth::http
