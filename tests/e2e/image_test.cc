@@ -1,14 +1,10 @@
 // Where images come from besides a plain registry: what the files of other runtimes say, a registry with TLS and passwords,
 // archives; and images as volumes.
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <random>
 #include <thread>
 
-#include "base/child.h"
-#include "tests/e2e/harness/fixture.h"
+#include "tests/e2e/harness/image_sources.h"
+#include "tests/e2e/harness/paths.h"
 
 namespace berth::e2e {
 namespace {
@@ -22,47 +18,6 @@ using testing::StartsWith;
 
 constexpr const char* kUser = "puller";
 constexpr const char* kPassword = "s3cret";
-
-class ImageSources : public OnNode {
- protected:
-  void SetUp() override {
-    ExpectImagesToChange();
-    OnNode::SetUp();
-  }
-  Daemon::Options DaemonOptions() override {
-    Daemon::Options options = OnNode::DaemonOptions();
-    options.settings["image.certificate_dirs"] = Cat("[", (folder() / "certs.d").string(), "]");
-    options.settings["image.registries_conf"] = (folder() / "registries.conf").string();
-    options.settings["log.level"] = "debug";
-    options.settings["image.auth_files"] = Cat("[", (folder() / "auth.json").string(), "]");
-    return options;
-  }
-  void Write(const std::string& name, const std::string& text) {
-    Path path = folder() / name;
-    ASSERT_STATUS_OK(base::MakeDirs(path.parent_path()));
-    ASSERT_STATUS_OK(base::WriteFile(path, text));
-  }
-  std::string Run(const std::string& program, std::vector<std::string> arguments, const std::string& input = {}) {
-    base::RunOptions run{.spawn = {.program = program, .arguments = {program}, .environment = {"PATH=/usr/bin:/bin"}}, .input = input};
-    run.spawn.arguments.insert(run.spawn.arguments.end(), arguments.begin(), arguments.end());
-    auto done = base::Run(std::move(run), base::Context().WithTimeout(std::chrono::seconds(60)));
-    EXPECT_TRUE(done && done->exit.code == 0) << program << ": " << (done ? done->errors : done.error().Text());
-    return done ? done->output : "";
-  }
-  std::string OutputOf(const std::string& image, const std::string& script) {
-    Made made = RunContainer(Sh(script), [&](auto&, v1::ContainerConfig& config) { config.mutable_image()->set_image(image); });
-    if (made.container.empty()) return "not run";
-    EXPECT_EQ(WaitExited(made.container).exit_code(), 0) << LogText(made.log(), "stderr");
-    return LogText(made.log());
-  }
-  Reply<v1::PullImageResponse> PullAs(const std::string& image, const std::string& user, const std::string& password) {
-    v1::PullImageRequest request;
-    request.mutable_image()->set_image(image);
-    request.mutable_auth()->set_username(user);
-    request.mutable_auth()->set_password(password);
-    return cri().Call(&v1::ImageService::Stub::PullImage, request);
-  }
-};
 
 TEST_F(ImageSources, AliasMirrorAndBlockedRegistryOfRegistriesConf) {
   Write("registries.conf", Cat("[[registry]]\nprefix = \"registry.invalid/team\"\nlocation = \"", registry->host(),
@@ -96,46 +51,25 @@ class ImageSourcesPrivate : public ImageSources {
     if (!base::Exists("/usr/bin/openssl") || !base::Exists("/usr/bin/python3")) GTEST_SKIP() << "openssl or python3 is not there";
     ImageSources::SetUp();
     if (HasFatalFailure() || IsSkipped()) return;
-    port_ = FreePort();
-    host_ = Cat("127.0.0.1:", port_);
-    Run("/usr/bin/openssl", {"req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", (folder() / "key.pem").string(), "-out",
-                             (folder() / "cert.pem").string(), "-days", "2", "-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"});
-    std::string hash = Run("/usr/bin/python3", {"-c", "import crypt, sys; print(crypt.crypt(sys.argv[1], crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=1024)), end='')", kPassword});
-    Write("htpasswd", Cat(kUser, ":", hash, "\n"));
-    Write("registry.yml", Cat("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage:\n  filesystem: {rootdirectory: ", registry->data().string(),
-                              "}\nhttp:\n  addr: '", host_, "'\n  tls: {certificate: ", (folder() / "cert.pem").string(), ", key: ", (folder() / "key.pem").string(),
-                              "}\nauth:\n  htpasswd: {realm: berth, path: ", (folder() / "htpasswd").string(), "}\n"));
-    auto log = base::Open(folder() / "registry.log", O_WRONLY | O_CREAT, 0644);
-    ASSERT_TRUE(log);
-    auto child = base::Spawn({.program = "/usr/bin/docker-registry",
-                              .arguments = {"docker-registry", "serve", (folder() / "registry.yml").string()},
-                              .environment = {"OTEL_TRACES_EXPORTER=none", "PATH=/usr/bin:/bin"},
-                              .fds = {{log->get(), 1}, {log->get(), 2}}});
-    ASSERT_TRUE(child);
-    private_ = *std::move(child);
-    Write(Cat("certs.d/", host_, "/ca.crt"), base::ReadFile(folder() / "cert.pem").value_or(""));
-    // It has no way to say that it listens.
-    ASSERT_TRUE(Eventually([&] { return cri().Pull(Private()).message().find("RegistryUnavailable") == std::string::npos; }))
-        << base::ReadFile(folder() / "registry.log").value_or("");
+    const int port = Registry::FreePort();
+    host_ = Cat("127.0.0.1:", port);
+    MakeCertificate("server", "IP:127.0.0.1");
+    Write("htpasswd", HtpasswdLine(kUser, kPassword));
+    Write(Cat("certs.d/", host_, "/ca.crt"), base::ReadFile(folder() / "server.pem").value_or(""));
+    auto started = Registry::Start({.folder = folder() / "private", .port = port, .data = registry->data(),
+                                    .http = Cat("tls: {certificate: ", (folder() / "server.pem").string(), ", key: ", (folder() / "server.key").string(), "}"),
+                                    .auth = Cat("{htpasswd: {realm: berth, path: ", (folder() / "htpasswd").string(), "}}")});
+    ASSERT_TRUE(started) << started.error().Text();
+    private_ = *std::move(started);
   }
   void TearDown() override {
-    private_.KillGroup();
-    if (private_.pid() > 0) (void)private_.Wait({}, "the registry's end");
+    private_.reset();
     ImageSources::TearDown();
-  }
-  static int FreePort() {
-    base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
-    socklen_t length = sizeof address;
-    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) != 0) return 0;
-    ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length);
-    return ntohs(address.sin_port);
   }
   std::string Private(const std::string& name = "busybox:zstd") const { return Cat(host_, "/e2e/", name); }
 
-  int port_ = 0;
   std::string host_;
-  base::Child private_;
+  std::unique_ptr<Registry> private_;
 };
 
 TEST_F(ImageSourcesPrivate, TlsAndPasswordAreWantedAndGiven) {
@@ -311,6 +245,22 @@ TEST_F(ImageVolumes, SubPathIsResolvedInsideTheImage) {
   EXPECT_EQ(LogText(made.log()), "new\n");
 }
 
+TEST_F(ImageVolumes, ArtifactShowsItsFilesAndCannotBeRun) {
+  auto pulled = cri().Pull(Image("model:1"));
+  ASSERT_CALL_OK(pulled);
+  auto status = cri().ImageStatus(Image("model:1"));
+  EXPECT_EQ(status->image().id(), pulled->image_ref());
+  EXPECT_GT(status->image().size(), 0u);
+  Made made = WithVolume("cat /volume/weights/part.bin /volume/card.txt; touch /volume/x 2>/dev/null && echo writable; true", pulled->image_ref());
+  ASSERT_FALSE(made.container.empty());
+  EXPECT_EQ(WaitExited(made.container).exit_code(), 0);
+  EXPECT_EQ(LogText(made.log()), "weights\ncard\n");
+  v1::PodSandboxConfig pod = Pod("second");
+  v1::ContainerConfig config = Container(Sh("true"));
+  config.mutable_image()->set_image(pulled->image_ref());
+  EXPECT_THAT(cri().Create(RunPod(pod), config, pod).message(), HasSubstr("is an artifact"));
+}
+
 TEST_F(ImageVolumes, WhatCannotBeMountedIsSaidInTheKubeletsWords) {
   ASSERT_CALL_OK(cri().Pull(Image("whiteouts:1")));
   v1::PodSandboxConfig pod = Pod();
@@ -337,9 +287,11 @@ TEST_F(ImageVolumes, WhatCannotBeMountedIsSaidInTheKubeletsWords) {
 
 // The moments are the clock's to choose; what must hold holds at all of them.
 TEST_F(ImageSources, FiftyKillsDuringPullsLeaveAStoreThatOpensAndIsRight) {
-  std::mt19937 random(20261124);
+  constexpr unsigned kSeed = 20261124;
+  std::mt19937 random(kSeed);
   int finished = 0;
   for (int i = 0; i < 50; ++i) {
+    SCOPED_TRACE(Cat("kill ", i, " of seed ", kSeed));
     std::thread caller([&] { (void)cri().Pull(Image("big:1"), milliseconds(4000)); });
     std::this_thread::sleep_for(milliseconds(random() % 200));
     ASSERT_STATUS_OK(daemon().Kill());
@@ -348,6 +300,7 @@ TEST_F(ImageSources, FiftyKillsDuringPullsLeaveAStoreThatOpensAndIsRight) {
     EXPECT_EQ(daemon().Log().find("image store:"), std::string::npos) << daemon().Log();
     auto parts = base::ListFolder(daemon().options().state_root / "images/tmp");
     EXPECT_TRUE(parts && parts->empty());
+    Run(BerthClient(), {"--socket", daemon().socket().string(), "check", "--contents"});
     if (!cri().ImageStatus(Image("big:1"))->has_image()) continue;
     ++finished;
     EXPECT_EQ(OutputOf(Image("big:1"), "stat -c %s /noise"), "25165824\n");

@@ -114,6 +114,19 @@ class Registry:
                             "size": len(text)}, "layers": descriptors}
         return self.manifest(name, tag, value, MANIFEST), [one["digest"] for one in descriptors]
 
+    def artifact(self, name, tag, files):
+        """Pushes an OCI artifact with these files."""
+        name = "e2e/" + name
+        layers = []
+        for title, data in files.items():
+            self.blob(name, data)
+            layers.append({"mediaType": "application/octet-stream", "digest": digest(data), "size": len(data),
+                           "annotations": {"org.opencontainers.image.title": title}})
+        self.blob(name, b"{}")
+        self.manifest(name, tag, {"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/x-model",
+                                  "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest(b"{}"), "size": 2},
+                                  "layers": layers}, MANIFEST)
+
 
 def busybox():
     program = shutil.which("busybox")
@@ -148,6 +161,7 @@ def main():
     registry.image("busybox", "1", [base])
     registry.image("busybox", "zstd", [base, Layer().file("zstd", "zstd\n").bytes()], compress="zstd")
     registry.image("busybox", "plain", [base, Layer().file("plain", "plain\n").bytes()], compress="")
+    registry.artifact("model", "1", {"weights/part.bin": b"weights\n", "card.txt": b"card\n"})
     registry.image("whiteouts", "1", whiteouts(base))
     registry.image("config", "1", [base], {"Env": [PATH, "FROM_IMAGE=yes"], "User": "user", "WorkingDir": "/home/user",
                                             "Entrypoint": ["sh", "-c"], "Cmd": ["id -u; pwd; echo $FROM_IMAGE"],

@@ -30,7 +30,7 @@ int RunOnNode() {
   OnNode::work_folder = name;
   int code = 99;
   {
-    auto started = Registry::Start(OnNode::work_folder / "registry");
+    auto started = Registry::Start({.folder = OnNode::work_folder / "registry"});
     base::Status pushed = started ? (*started)->PushImages() : base::Status();
     if (!started || !pushed) {
       std::fprintf(stderr, "berth_e2e: %s\n", (started ? pushed.error() : started.error()).Text().c_str());

@@ -31,13 +31,15 @@ bool Connects(int port) {
 
 }  // namespace
 
-Result<std::unique_ptr<Registry>> Registry::Start(const Path& folder, int port) {
+Result<std::unique_ptr<Registry>> Registry::Start(const Options& given) {
+  const auto& [folder, port, shared, http, auth] = given;
   RETURN_IF_ERROR(base::MakeDirs(folder));
-  const char* ready = ::getenv("BERTH_E2E_REGISTRY_DATA");
-  Path data = ready ? Path(ready) : folder / "data";
-  std::string config =
+  const char* ready = shared.empty() ? ::getenv("BERTH_E2E_REGISTRY_DATA") : nullptr;
+  const Path data = !shared.empty() ? shared : ready ? Path(ready) : folder / "data";
+  const std::string config =
       Cat("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage:\n  filesystem: {rootdirectory: ",
-          data.string(), "}\n  delete: {enabled: true}\nhttp: {addr: '127.0.0.1:", port, "'}\n");
+          data.string(), "}\n  delete: {enabled: true}\nhttp: {addr: '127.0.0.1:", port, "'", http.empty() ? "" : ", ", http,
+          "}\n", auth.empty() ? "" : "auth: ", auth, "\n");
   RETURN_IF_ERROR(base::WriteFile(folder / "config.yml", config));
   ASSIGN_OR_RETURN(base::UniqueFd log, base::Open(folder / "log", O_WRONLY | O_CREAT | O_APPEND, 0644));
   base::SpawnOptions options{.program = "/usr/bin/docker-registry",
@@ -56,12 +58,21 @@ Result<std::unique_ptr<Registry>> Registry::Start(const Path& folder, int port) 
   return std::unique_ptr<Registry>(new Registry(data, port, std::move(child), ready != nullptr));
 }
 
+int Registry::FreePort() {
+  base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  socklen_t length = sizeof(address);
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) != 0) return 0;
+  ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length);
+  return ntohs(address.sin_port);
+}
+
 Status Registry::PushImages() const {
   if (images_ready_) return {};
   base::RunOptions options{.spawn = {.program = "/usr/bin/python3",
                                      .arguments = {"python3", ImagesScript().string(), host(), data_.string()},
                                      .environment = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin"}}};
-  ASSIGN_OR_RETURN(base::RunResult run, base::Run(std::move(options), base::Context().WithTimeout(60s)));
+  ASSIGN_OR_RETURN(base::RunResult run, base::Run(std::move(options), base::Context().WithTimeout(180s)));
   if (run.exit.code != 0) return base::Fail(base::Code::kInternal, "images.py: ", run.exit.Text(), ": ", run.errors);
   return {};
 }

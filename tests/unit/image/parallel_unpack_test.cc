@@ -108,13 +108,13 @@ class LayerMaker {
 };
 
 class ParallelUnpack : public testing::TestWithParam<unsigned> {};
-INSTANTIATE_TEST_SUITE_P(Seeds, ParallelUnpack, testing::Range(1u, 9u));
+INSTANTIATE_TEST_SUITE_P(Seeds, ParallelUnpack, testing::Range(1u, 4u));
 
 TEST_P(ParallelUnpack, EqualsSerialUnpack) {
   if (geteuid() != 0) GTEST_SKIP() << "owners and devices need root";
   LayerMaker maker(GetParam());
   std::vector<std::string> tars;
-  for (int i = 0; i < 12; ++i) tars.push_back(maker.Next(150));
+  for (int i = 0; i < 8; ++i) tars.push_back(maker.Next(200));
   fake::FakeRegistry registry;
   const fake::FakeImage image = fake::MakeImage(tars);
   fake::Push(registry, "app", "1", image);
