@@ -29,6 +29,7 @@ using namespace std::chrono_literals;
 
 constexpr char kMemory[] = "/var/lib/berth-steps";
 constexpr char kImage[] = "127.0.0.1:5000/e2e/busybox:1";
+constexpr char kLargeImage[] = "127.0.0.1:5000/e2e/big:1";
 constexpr std::chrono::seconds kLimit{120};
 
 std::string Setting(const char* name, const std::string& otherwise) {
@@ -282,6 +283,42 @@ TEST_F(Step, Churn) {
     (void)cri_.RemoveImage(other);
     Remember("rounds", std::to_string(round + 1));
   }
+}
+
+// One pull after the other until the power goes.
+TEST_F(Step, PullsUntilTheCut) {
+  for (int round = 0;; ++round) {
+    auto pulled = cri_.Pull(kLargeImage, kLimit);
+    ASSERT_TRUE(pulled.ok()) << pulled.message();
+    ASSERT_TRUE(cri_.RemoveImage(kLargeImage).ok());
+    Remember("pulls", std::to_string(round + 1));
+  }
+}
+
+// Nothing half there, every file of what is there as it was written, and the image comes whole at the next pull.
+TEST_F(Step, StoreIsRightAfterACut) {
+  EXPECT_THAT(base::ListFolder("/var/lib/berth/images/tmp").value_or(std::vector<std::string>{"no folder"}), IsEmpty());
+  for (const char* when : {"after the cut", "after the pull"}) {
+    auto checked = base::Run({.spawn = {.program = "/usr/bin/berth", .arguments = {"berth", "check", "--contents"}, .environment = {"PATH=/usr/bin:/bin"}}},
+                             base::Context().WithTimeout(kLimit));
+    ASSERT_TRUE(checked) << checked.error().Text();
+    EXPECT_EQ(checked->exit.code, 0) << when << ": " << checked->output << checked->errors;
+    auto pulled = cri_.Pull(kLargeImage, kLimit);
+    ASSERT_TRUE(pulled.ok()) << pulled.message();
+  }
+  auto pod_config = Pod("large");
+  const std::string handler = Handlers().front();
+  auto pod = cri_.RunPod(pod_config, handler, kLimit);
+  ASSERT_TRUE(pod.ok()) << pod.message();
+  auto config = Container("[ $(wc -c < /noise) = 25165824 ] && exit 4");
+  config.mutable_image()->set_image(kLargeImage);
+  auto container = cri_.Create(pod->pod_sandbox_id(), config, pod_config, kLimit);
+  ASSERT_TRUE(container.ok()) << container.message();
+  auto started = cri_.Start(container->container_id());
+  ASSERT_TRUE(started.ok()) << started.message();
+  EXPECT_EQ(WaitExited(container->container_id()).exit_code(), 4);
+  EXPECT_TRUE(cri_.RemovePod(pod->pod_sandbox_id(), kLimit).ok());
+  EXPECT_TRUE(cri_.RemoveImage(kLargeImage).ok());
 }
 
 // Whatever the cut left: lists answer, no image is half there, what is listed can be used or removed.
