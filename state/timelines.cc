@@ -108,8 +108,9 @@ std::vector<OperationRecord> Timelines::Read(const std::string& id) const {
 
 Undoers Timed(const Undoers& undoers, Timeline& timeline) {
   Undoers out;
-  for (const auto& [kind, undo] : undoers) {
-    out[kind] = [&timeline, undo, stage = "undo " + kind](const Entry& entry, const base::Context& context) {
+  for (const auto& each : undoers) {
+    out[each.first] = [&timeline, undo = each.second, stage = "undo " + each.first](const Entry& entry,
+                                                                                    const base::Context& context) {
       timeline.Enter(stage);
       return undo(entry, context);
     };
