@@ -13,7 +13,7 @@ using base::Fail;
 
 Containers::Containers(Parts parts)
     : parts_(std::move(parts)),
-      store_({.folder = parts_.state_folder, .kind = "container", .encode = Encode, .decode = Decode}),
+      store_({.folder = parts_.state_folder, .kind = "container", .encode = Encode, .decode = Decode, .changed = parts_.changed}),
       // Not on the executor of the operations, which wait for exits.
       watch_(*parts_.loop, *parts_.disk,
              [this](const std::string& id, std::optional<conmon::ExitRecord> record) { OnExit(id, std::move(record)); }) {}

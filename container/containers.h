@@ -72,6 +72,8 @@ struct Parts {
   base::Executor* disk = nullptr;     // what those wait for: records and exits
   base::Executor* stops = nullptr;    // one thread for each container that is being stopped
   base::Executor* removal = nullptr;  // deleting trees
+  // state::Store::Options: may only note the change.
+  std::function<void(const std::shared_ptr<const Container>& before, const std::shared_ptr<const Container>& after)> changed = nullptr;
   boost::asio::io_context* loop = nullptr;
 };
 

@@ -24,6 +24,9 @@ struct Containers::Live {
     base::TimePoint kill_at = base::TimePoint::max();
   };
   base::Guarded<Stopping> stopping;
+  // When the runtime was told to start it; 0 before, and when that failed. What ends at once may be seen to end before the
+  // runtime has returned, and has been started all the same.
+  std::atomic<int64_t> starting = 0;
   std::timed_mutex updating;  // UpdateResources, one at a time; and the start of a restored container, which a stop waits for
   base::UniqueFd sooner;  // eventfd: kill_at became earlier
 };

@@ -37,6 +37,8 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
   }
   ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
   stage.Enter("runtime start");
+  const LivePtr live = FindLive(id);
+  if (live) live->starting = base::UnixNanos();
   base::Status started = container->restored ? StartRestored(id, *runtime, context, stage) : runtime->Start(id, context);
   if (!started && !container->restored) {
     // A daemon that was killed between the runtime's start and the record's leaves a container that runs already.
@@ -44,15 +46,18 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
     if (now && now->phase == oci::Phase::kRunning) started = {};
   }
   if (!started) {
+    if (live) live->starting = 0;
     SetExited(id, {.code = 128, .finished_at = base::UnixNanos(), .reason = "StartError", .message = started.error().message},
               base::Durability::kVolatile);
     if (base::Status killed = Kill(*container); !killed) started.error().clean_up = killed.error().message;
     return tl::make_unexpected(std::move(started).error());
   }
   stage.Enter("record");
-  const auto run = [](const Container& old) -> base::Result<Container> {
+  // Not now: what ends at once has ended before the runtime returned.
+  const int64_t started_at = live ? live->starting.load() : base::UnixNanos();
+  const auto run = [&](const Container& old) -> base::Result<Container> {
     Container changed = old;
-    changed.started_at = base::UnixNanos();
+    if (changed.started_at == 0) changed.started_at = started_at;
     // A short-lived process may have ended, and its exit been noted, before the runtime returned.
     if (changed.state == State::kCreated) changed.state = State::kRunning;
     return changed;
@@ -63,18 +68,20 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
 
 void Containers::SetExited(const std::string& id, Exit exit, base::Durability durability) {
   bool first = false;
+  const LivePtr live = FindLive(id);
   const auto end = [&](const Container& old) -> base::Result<Container> {
     // The first to say how it ended is right: what comes later is a consequence.
     first = old.state != State::kExited;
     if (!first) return old;
     ASSIGN_OR_RETURN(Container changed, WithState(old, State::kExited));
+    if (changed.started_at == 0 && live) changed.started_at = live->starting;
     changed.exit = exit;
     return changed;
   };
   // Removed meanwhile is fine; a full disk is retried by the store.
   (void)store_.Update(id, end, state::Persist::kBestEffort, durability);
   if (first) parts_.timelines->Add({.operation = "Exit", .object = id, .request = {}, .code = exit.reason, .timeline = {.started_at = exit.finished_at}});
-  if (const LivePtr live = FindLive(id)) eventfd_write(live->exited.get(), 1);
+  if (live) eventfd_write(live->exited.get(), 1);
 }
 
 namespace {

@@ -15,7 +15,7 @@ using base::Fail;
 
 Sandboxes::Sandboxes(Parts parts)
     : parts_(std::move(parts)),
-      store_({.folder = parts_.state_folder, .kind = "sandbox", .encode = Encode, .decode = Decode}) {}
+      store_({.folder = parts_.state_folder, .kind = "sandbox", .encode = Encode, .decode = Decode, .changed = parts_.changed}) {}
 
 Sandboxes::~Sandboxes() = default;
 

@@ -54,6 +54,8 @@ struct Parts {
   base::Executor* end_work = nullptr;  // bodies of Stop and Remove
   base::Executor* disk = nullptr;  // what those wait for: records
   boost::asio::io_context* loop = nullptr;
+  // state::Store::Options: may only note the change.
+  std::function<void(const std::shared_ptr<const Sandbox>& before, const std::shared_ptr<const Sandbox>& after)> changed = nullptr;
   std::function<void(const std::string& id)> ended;  // a pod is no longer ready, and says so; any thread, does not wait
 };
 

@@ -28,6 +28,7 @@
 #include "kernel/user_namespace.h"
 #include "network/conf_watcher.h"
 #include "network/torn_reservations.h"
+#include "server/event_reply.h"
 #include "server/executors.h"
 #include "server/figures.h"
 #include "server/host.h"
@@ -190,6 +191,7 @@ struct Daemon::Parts {
   std::unique_ptr<asio::steady_timer> sample_timer;
   std::unique_ptr<stats::Collector> stats;
   std::unique_ptr<state::Timelines> timelines;
+  std::unique_ptr<Events> events;
   std::unique_ptr<container::Containers> containers;
   std::unique_ptr<sandbox::Sandboxes> sandboxes;
   base::Guarded<std::vector<std::string>> problems;
@@ -324,6 +326,10 @@ base::Status Daemon::Parts::Make() {
   container_parts.stops = &executors->stops;
   container_parts.removal = &executors->removal;
   container_parts.loop = &loop;
+  events = std::make_unique<Events>(
+      Events::Options{.describe = [this](const Change& change, cri::ContainerEventResponse& out) { DescribeEvent(*services, change, out); },
+                      .executor = &executors->query});
+  container_parts.changed = [this](const auto& before, const auto& after) { events->OnContainer(before, after); };
   containers = std::make_unique<container::Containers>(std::move(container_parts));
 
   sandboxes = std::make_unique<sandbox::Sandboxes>(sandbox::Parts{.state_folder = config.state_root / "sandboxes",
@@ -351,6 +357,7 @@ base::Status Daemon::Parts::Make() {
                                                                   .end_work = &executors->pod_end_work,
                                                                   .disk = &executors->disk,
                                                                   .loop = &loop,
+                                                                  .changed = [this](const auto& before, const auto& after) { events->OnSandbox(before, after); },
                                                                   .ended = [this](const std::string& id) {
                                                                     if (streaming) streaming->ClosePod(id);
                                                                   }});
@@ -509,7 +516,7 @@ Daemon::~Daemon() {
 base::Status Daemon::Serve(std::function<void()> hangup) {
   Parts& parts = *parts_;
   const Telemetry telemetry{.metrics = &parts.metrics, .tracer = parts.tracer.get()};
-  RuntimeService runtime_service(*parts.services, *parts.executors, telemetry);
+  RuntimeService runtime_service(*parts.services, *parts.executors, telemetry, *parts.events, parts.loop);
   ImageService image_service(*parts.services, *parts.executors, telemetry);
   BerthService berth_service(*parts.images, *parts.puller, parts.executors->pull, parts.loop, telemetry);
   const base::Path& socket = parts.config.grpc.socket;
@@ -561,6 +568,7 @@ base::Status Daemon::Serve(std::function<void()> hangup) {
   parts.loop.restart();
   std::thread loop([&] { parts.loop.run(); });
   parts.streaming->Stop();
+  parts.events->End();
   server->Shutdown(std::chrono::system_clock::now() + kShutdownTime);
   parts.imports->Stop();
   parts.containers->End();

@@ -43,6 +43,8 @@ BERTH_HANDLER(ContainerStats);
 BERTH_HANDLER(ListContainerStats);
 BERTH_HANDLER(PodSandboxStats);
 BERTH_HANDLER(ListPodSandboxStats);
+BERTH_HANDLER(ListMetricDescriptors);  // snapshot
+BERTH_HANDLER(ListPodSandboxMetrics);
 
 BERTH_HANDLER(ListImages);           // snapshot
 BERTH_HANDLER(ImageStatus);          // snapshot

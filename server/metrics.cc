@@ -222,6 +222,11 @@ const std::vector<Row>& Rows() {
        [](const Figures& figures, Sink& out) {
          if (figures.stats.memory) out.Add(figures.stats.memory->working_set());
        }},
+      {"container_memory_total_active_file_bytes",
+       "Page cache in active use, in bytes",
+       kGauge,
+       {},
+       Memory<&MemoryStats::active_file>},
       {"container_memory_total_inactive_file_bytes",
        "Page cache not in active use, in bytes",
        kGauge,

@@ -10,7 +10,6 @@
 
 #include "cri-proto/api.pb.h"
 #include "cri-proto/cri.h"
-#include "server/handlers.h"
 #include "server/stats/cgroup_stats.h"
 #include "server/stats/interfaces.h"
 #include "server/stats/processes.h"
@@ -51,11 +50,5 @@ std::vector<cri::MetricDescriptor> DescribeMetrics();
 void AddContainerMetrics(const ContainerFigures& figures, const BaseLabels& labels, MetricList& out);
 void AddNetworkMetrics(int64_t time, const std::vector<stats::InterfaceStats>& interfaces, const BaseLabels& labels,
                        MetricList& out);
-
-// The calls (handlers.h).
-base::Result<cri::ListMetricDescriptorsResponse> ListMetricDescriptors(Services& services, const cri::ListMetricDescriptorsRequest& request,
-                                                                       const base::Context& context);
-base::Result<cri::ListPodSandboxMetricsResponse> ListPodSandboxMetrics(Services& services, const cri::ListPodSandboxMetricsRequest& request,
-                                                                       const base::Context& context);
 
 }  // namespace berth::server

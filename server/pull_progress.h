@@ -7,6 +7,7 @@
 #include "cri-proto/berth.grpc.pb.h"
 #include "image/pull.h"
 #include "image/store.h"
+#include "server/call_log.h"
 
 namespace berth::server {
 

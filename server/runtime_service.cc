@@ -1,7 +1,6 @@
 #include "server/runtime_service.h"
 
 #include "server/list_stream.h"
-#include "server/metrics.h"
 
 namespace berth::server {
 namespace {
@@ -14,13 +13,6 @@ grpc::ServerUnaryReactor* Answer(Services& services, const Telemetry& telemetry,
   call->Start(executor, [&services, handler](const Request& given, const base::Context& own) { return handler(services, given, own); });
   return call;
 }
-
-template <typename Reply>
-class EndedStream : public grpc::ServerWriteReactor<Reply> {
- public:
-  explicit EndedStream(grpc::Status status) { this->Finish(std::move(status)); }
-  void OnDone() override { delete this; }
-};
 
 }  // namespace
 
@@ -101,7 +93,7 @@ BERTH_STREAM_LIST(ImageService, StreamImages, ListImages, images, images, nullpt
 
 grpc::ServerWriteReactor<cri::ContainerEventResponse>* RuntimeService::GetContainerEvents(grpc::CallbackServerContext*,
                                                                                           const cri::GetEventsRequest*) {
-  return new EndedStream<cri::ContainerEventResponse>(Unimplemented("GetContainerEvents"));
+  return new EventStream(events_, loop_);
 }
 
 }  // namespace berth::server

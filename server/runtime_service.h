@@ -3,6 +3,7 @@
 
 #include "cri-proto/api.grpc.pb.h"
 #include "cri-proto/cri.h"
+#include "server/event_stream.h"
 #include "server/executors.h"
 #include "server/handlers.h"
 #include "server/unary.h"
@@ -13,8 +14,8 @@ grpc::Status Unimplemented(std::string_view method);
 
 class RuntimeService : public cri::RuntimeService::CallbackService {
  public:
-  RuntimeService(Services& services, Executors& executors, const Telemetry& telemetry)
-      : services_(services), executors_(executors), telemetry_(telemetry) {}
+  RuntimeService(Services& services, Executors& executors, const Telemetry& telemetry, Events& events, boost::asio::io_context& loop)
+      : services_(services), executors_(executors), telemetry_(telemetry), events_(events), loop_(loop) {}
 
 #define BERTH_CALL(name) \
   grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, cri::name##Response* reply) override
@@ -66,6 +67,8 @@ class RuntimeService : public cri::RuntimeService::CallbackService {
   Services& services_;
   Executors& executors_;
   const Telemetry telemetry_;
+  Events& events_;
+  boost::asio::io_context& loop_;
 };
 
 class ImageService : public cri::ImageService::CallbackService {

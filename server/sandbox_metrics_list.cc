@@ -5,7 +5,6 @@
 #include <map>
 
 #include "base/time.h"
-#include "kernel/cgroup.h"
 #include "server/filter.h"
 #include "server/handlers.h"
 #include "server/metrics.h"
@@ -26,23 +25,17 @@ std::optional<ContainerFigures::FileSystem> ReadFileSystem(const base::Path& fol
                                       .inodes_free = file_system.f_ffree};
 }
 
-std::vector<pid_t> ProcessesIn(const std::string& cgroup) {
-  static const auto tree = kernel::CgroupTree::Detect();
-  const auto group = kernel::ResolveCgroup(cgroup);
-  if (!tree || !group) return {};
-  return tree->Processes(*group).value_or(std::vector<pid_t>());
-}
-
 // Absent when it does not run any more.
 std::optional<ContainerFigures> ReadContainer(Services& services, const container::Container& container,
                                               const std::optional<ContainerFigures::FileSystem>& file_system) {
   auto reading = services.stats.Read(container.id, container.cgroups_path, stats::Depth::kAll);
   const auto limits = services.stats.ReadLimits(container.id, container.cgroups_path);
-  if (!reading || !limits) return std::nullopt;
+  const auto pids = services.stats.Processes(container.cgroups_path);
+  if (!reading || !limits || !pids) return std::nullopt;
   ContainerFigures out{.stats = std::move(reading->stats),
                        .limits = *limits,
                        .layer = services.stats.Usage(container.id, WritableLayer(services, container.id)),
-                       .processes = stats::ReadProcesses(ProcessesIn(container.cgroups_path)),
+                       .processes = stats::ReadProcesses(*pids),
                        .open_files_limit = stats::OpenFilesLimit(container.process.pid),
                        .file_system = file_system,
                        .started_at = container.started_at};

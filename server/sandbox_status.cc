@@ -2,8 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/time.h"
 #include "json/json.h"
+#include "server/filter.h"
 #include "server/handlers.h"
+#include "server/status_reply.h"
 
 namespace berth::server {
 namespace {
@@ -32,21 +35,10 @@ base::Result<cri::PodSandboxStatusResponse> PodSandboxStatus(Services& services,
                                                              const base::Context&) {
   ASSIGN_OR_RETURN(const auto sandbox, services.sandboxes.Find(request.pod_sandbox_id()));
   cri::PodSandboxStatusResponse reply;
-  cri::PodSandboxStatus& status = *reply.mutable_status();
-  const cri::PodSandboxConfig& config = *sandbox->config;
-  status.set_id(sandbox->id);
-  *status.mutable_metadata() = config.metadata();
-  status.set_state(sandbox->state == sandbox::State::kReady ? cri::SANDBOX_READY : cri::SANDBOX_NOTREADY);
-  status.set_created_at(sandbox->created_at);
-  status.mutable_network();
-  for (const std::string& ip : sandbox->ips) {
-    if (&ip == sandbox->ips.data()) status.mutable_network()->set_ip(ip);
-    else status.mutable_network()->add_additional_ips()->set_ip(ip);
-  }
-  *status.mutable_linux()->mutable_namespaces()->mutable_options() = config.linux().security_context().namespace_options();
-  *status.mutable_labels() = config.labels();
-  *status.mutable_annotations() = config.annotations();
-  status.set_runtime_handler(sandbox->runtime_handler);
+  FillStatus(*sandbox, *reply.mutable_status());
+  // An evented kubelet takes the pod's containers from here, as they are at this time or later.
+  reply.set_timestamp(base::UnixNanos());
+  for (const auto& container : FilterContainers(services, {}, sandbox->id, {})) FillStatus(*container, *reply.add_containers_statuses());
   if (request.verbose()) {
     ASSIGN_OR_RETURN((*reply.mutable_info())["info"], VerboseInfo(*sandbox));
     (*reply.mutable_info())["timeline"] = state::ToJsonText(services.timelines.Read(sandbox->id));

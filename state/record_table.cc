@@ -137,7 +137,8 @@ Status RecordTable::Insert(const std::string& id, Value value, Durability durabi
     return tl::make_unexpected(base::Wrap(std::move(file).error(), options_.kind, " ", id));
   }
   object->file = *std::move(file);
-  Publish(*object, id, std::move(value));
+  Publish(*object, id, value);
+  Tell(nullptr, value);
   return {};
 }
 
@@ -207,7 +208,10 @@ void RecordTable::RunBatch(std::unique_lock<std::mutex>& lock, const std::string
       object.dirty = object.dirty || plan.write;
     }
   }
-  if (plan.value != before) Publish(object, id, std::move(plan.value));
+  if (plan.value != before) {
+    Publish(object, id, plan.value);
+    Tell(before, plan.value);
+  }
   for (Change* change : batch) change->done = true;
   object.changed.notify_all();
 }
@@ -225,10 +229,12 @@ Status RecordTable::Erase(std::string_view id, Durability durability) {
   lock.lock();
   object->busy = false;
   if (status) {
+    const Value before = object->published->value;
     object->gone = true;
     object->published = nullptr;
     view_ = nullptr;
     objects_.erase(objects_.find(id));
+    Tell(before, nullptr);
   }
   object->changed.notify_all();
   if (!status) return tl::make_unexpected(base::Wrap(std::move(status).error(), options_.kind, " ", id));

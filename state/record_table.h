@@ -53,6 +53,7 @@ class RecordTable {
     std::string kind;  // "container": how errors call an object
     std::function<std::string(const void*)> encode;
     std::function<base::Result<Value>(std::string_view)> decode;
+    std::function<void(const Value& before, const Value& after)> changed = nullptr;  // Store<T>::Options
   };
 
   explicit RecordTable(Options options) : options_(std::move(options)) {}
@@ -98,6 +99,9 @@ class RecordTable {
   void RunBatch(std::unique_lock<std::mutex>& lock, const std::string& id, Object& object);
   static BatchPlan Apply(const std::deque<Change*>& batch, Value value, bool without_must);
   void Publish(Object& object, const std::string& id, Value value);
+  void Tell(const Value& before, const Value& after) const {
+    if (options_.changed) options_.changed(before, after);
+  }
 
   const Options options_;
   mutable std::mutex mutex_;  // guards all of it; never held over a disk write

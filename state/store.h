@@ -84,6 +84,9 @@ class Store {
     std::string kind;  // "container": how errors call an object
     std::function<std::string(const T&)> encode;
     std::function<base::Result<T>(std::string_view)> decode;  // an error for what it does not know, never an exception
+    // Told of each change once it can be seen, in order, under the store's lock: it may only note it. Null: not there yet,
+    // or gone. What Load finds is no change.
+    std::function<void(const std::shared_ptr<const T>& before, const std::shared_ptr<const T>& after)> changed = nullptr;
   };
   struct Found {
     std::string id;
@@ -98,7 +101,8 @@ class Store {
                 .decode = [decode = std::move(options.decode)](std::string_view text) -> base::Result<RecordTable::Value> {
                   ASSIGN_OR_RETURN(T value, decode(text));
                   return std::make_shared<const T>(std::move(value));
-                }}) {}
+                },
+                .changed = Erased(std::move(options.changed))}) {}
 
   // Once, at start. Makes the folder if it is missing. What cannot be read or decoded is set aside and reported; an
   // error only when the folder itself cannot be made or listed.
@@ -145,6 +149,14 @@ class Store {
   base::Path FolderOf(std::string_view id) const { return table_.FolderOf(id); }
 
  private:
+  static std::function<void(const RecordTable::Value&, const RecordTable::Value&)> Erased(
+      std::function<void(const std::shared_ptr<const T>&, const std::shared_ptr<const T>&)> changed) {
+    if (!changed) return nullptr;
+    return [changed = std::move(changed)](const RecordTable::Value& before, const RecordTable::Value& after) {
+      changed(std::static_pointer_cast<const T>(before), std::static_pointer_cast<const T>(after));
+    };
+  }
+
   RecordTable table_;
 };
 

@@ -42,6 +42,7 @@ struct MemoryStats {
   std::optional<uint64_t> limit;
   std::optional<uint64_t> peak;
   uint64_t inactive_file = 0;
+  uint64_t active_file = 0;
   uint64_t cache = 0;
   uint64_t rss = 0;
   uint64_t mapped_file = 0;

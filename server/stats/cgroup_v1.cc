@@ -16,6 +16,8 @@ std::optional<uint64_t> Number(int folder, const char* name, std::string& buffer
 void AddStat(MemoryStats& out, std::string_view key, uint64_t value) {
   if (key == "total_inactive_file")
     out.inactive_file = value;
+  else if (key == "total_active_file")
+    out.active_file = value;
   else if (key == "total_cache")
     out.cache = value;
   else if (key == "total_rss")

@@ -24,6 +24,8 @@ void ReadMemoryStat(int folder, MemoryStats& out, std::string& buffer) {
   EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
     if (key == "inactive_file")
       out.inactive_file = value;
+    else if (key == "active_file")
+      out.active_file = value;
     else if (key == "file")
       out.cache = value;
     else if (key == "anon")

@@ -49,6 +49,11 @@ Result<CgroupLimits> Collector::ReadLimits(const std::string& id, const std::str
   return entry->reader.ReadLimits();
 }
 
+Result<std::vector<pid_t>> Collector::Processes(const std::string& cgroup) const {
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(cgroup));
+  return cgroups_.Processes(group);
+}
+
 void Collector::Keep(const std::set<std::string>& ids) {
   std::vector<std::shared_ptr<Entry>> dropped;  // descriptors are closed without the lock
   entries_.With([&](auto& all) {

@@ -36,6 +36,8 @@ class Collector {
   // Keeps the group's processor time of now for the rate that a later Read tells.
   void Sample(const std::string& id, const std::string& cgroup);
   base::Result<CgroupLimits> ReadLimits(const std::string& id, const std::string& cgroup);
+  // Those in the group and below.
+  base::Result<std::vector<pid_t>> Processes(const std::string& cgroup) const;
   // Of a writable layer.
   std::optional<TreeUsage> Usage(const std::string& id, const base::Path& folder) { return usage_.Get(id, folder); }
 

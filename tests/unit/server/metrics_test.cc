@@ -42,6 +42,7 @@ const std::map<std::string, std::vector<std::string>> kExpected = {
     {"container_memory_usage_bytes", {}},
     {"container_memory_max_usage_bytes", {}},
     {"container_memory_working_set_bytes", {}},
+    {"container_memory_total_active_file_bytes", {}},
     {"container_memory_total_inactive_file_bytes", {}},
     {"container_memory_failures_total", {"failure_type", "scope"}},
     {"container_network_receive_bytes_total", {"interface"}},
@@ -92,7 +93,7 @@ ContainerFigures Everything() {
       .throttling = stats::CpuStats::Throttling{.periods = 4, .throttled_periods = 5, .throttled_ns = 6 * kSecond},
       .pressure = Pressure(7, 8)};
   stats::MemoryStats memory{
-      .usage = 1000, .peak = 1001, .inactive_file = 100, .cache = 11, .rss = 12};
+      .usage = 1000, .peak = 1001, .inactive_file = 100, .active_file = 10, .cache = 11, .rss = 12};
   memory.mapped_file = 13;
   memory.kernel = 14;
   memory.page_faults = 15;
@@ -195,6 +196,7 @@ TEST(Metrics, ValuesComeFromTheirFigures) {
       {"memory_usage_bytes", 1000},
       {"memory_max_usage_bytes", 1001},
       {"memory_working_set_bytes", 900},
+      {"memory_total_active_file_bytes", 10},
       {"memory_total_inactive_file_bytes", 100},
       {"memory_failures_total/pgfault/container", 15},
       {"memory_failures_total/pgfault/hierarchy", 15},
@@ -265,6 +267,8 @@ TEST_F(NodeMetrics, ReadyPodsAndTheirRunningContainers) {
   const base::Path group = *temp_ / ("cgroup/memory/test.slice/berth-" + id + ".scope");
   ASSERT_OK(base::MakeDirs(group));
   ASSERT_OK(base::WriteFile(group / "memory.usage_in_bytes", "4096\n"));
+  ASSERT_OK(
+      base::WriteFile(group / "cgroup.procs", base::Cat(services().containers.Find(id).value()->process.pid, "\n")));
   const auto reply = ListPodSandboxMetrics(services(), {}, Bounded());
   ASSERT_TRUE(reply) << TextOf(reply);
   ASSERT_EQ(reply->pod_metrics_size(), 1);
@@ -275,6 +279,9 @@ TEST_F(NodeMetrics, ReadyPodsAndTheirRunningContainers) {
   bool found = false;
   for (const cri::Metric& one : reply->pod_metrics(0).container_metrics(0).metrics()) {
     EXPECT_THAT(Labels(one), testing::Contains("registry.example/app:1"));
+    if (one.name() == "container_processes") {
+      EXPECT_EQ(one.value().value(), 1u);
+    }
     if (one.name() != "container_memory_usage_bytes") continue;
     found = true;
     EXPECT_THAT(Labels(one), ElementsAre(id, "registry.example/app:1", "shop", "web", "app"));

@@ -4,6 +4,7 @@
 
 #include "container/containers.h"
 #include "kernel/mount.h"
+#include "server/event_reply.h"
 #include "tests/unit/image/tar_builder.h"
 
 namespace berth::server {
@@ -66,6 +67,9 @@ void Node::MakeServices() {
       state::LeftoverQueue::Options{.undoers = undoers_, .first_pause = std::chrono::milliseconds(1)});
   timelines_ = std::make_unique<state::Timelines>(config_.run_root / "timelines");
   ASSERT_OK(timelines_->Open([](const std::string&) { return false; }));
+  events_ = std::make_unique<Events>(Events::Options{
+      .describe = [this](const Change& change, cri::ContainerEventResponse& out) { DescribeEvent(*services_, change, out); },
+      .executor = &executors_->query});
   container::Parts parts{.state_folder = config_.state_root / "containers",
                          .run_folder = config_.run_root / "containers",
                          .trash_folder = config_.state_root / "trash",
@@ -85,6 +89,7 @@ void Node::MakeServices() {
                          .disk = &executors_->disk,
                          .stops = &executors_->stops,
                          .removal = &executors_->removal,
+                         .changed = [this](const auto& before, const auto& after) { events_->OnContainer(before, after); },
                          .loop = &loop_};
   containers_ = std::make_unique<container::Containers>(std::move(parts));
   sandboxes_ = std::make_unique<sandbox::Sandboxes>(sandbox::Parts{.state_folder = config_.state_root / "sandboxes",
@@ -108,7 +113,8 @@ void Node::MakeServices() {
                                                                    .work = &executors_->pod_work,
                                                                    .end_work = &executors_->pod_end_work,
                                                                    .disk = &executors_->disk,
-                                                                   .loop = &loop_});
+                                                                   .loop = &loop_,
+                                                                   .changed = [this](const auto& before, const auto& after) { events_->OnSandbox(before, after); }});
   const auto report = [](const std::string& problem) { ADD_FAILURE() << problem; };
   ASSERT_OK(containers_->Recover(report));
   ASSERT_OK(sandboxes_->Recover(report));

@@ -13,6 +13,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "oci/fake_runtime.h"
+#include "server/events.h"
 #include "server/executors.h"
 #include "server/handlers.h"
 #include "tests/unit/kernel/temp_folder.h"
@@ -89,6 +90,7 @@ class Node : public testing::Test {
   std::shared_ptr<network::FakeCalls> plugins_ = std::make_shared<network::FakeCalls>();
   bool has_criu_ = true;
   Services& services() { return *services_; }
+  Events& events() { return *events_; }
 
  private:
   void MakeFolders();
@@ -108,6 +110,7 @@ class Node : public testing::Test {
   state::Undoers undoers_;
   std::unique_ptr<state::Timelines> timelines_;
   std::unique_ptr<state::LeftoverQueue> leftovers_;
+  std::unique_ptr<Events> events_;
   std::unique_ptr<container::Containers> containers_;
   std::unique_ptr<sandbox::Sandboxes> sandboxes_;
   std::unique_ptr<stats::Collector> stats_;

@@ -56,6 +56,31 @@ TEST(Store, InsertedObjectIsThereAfterRestart) {
   EXPECT_EQ(OnDisk(folder / "things", "a1"), 7);
 }
 
+TEST(Store, ChangesAreToldInOrderOnceTheyCanBeSeen) {
+  const TempFolder folder;
+  auto options = OptionsFor(folder / "things");
+  std::vector<std::string> told;
+  options.changed = [&](const std::shared_ptr<const Thing>& before, const std::shared_ptr<const Thing>& after) {
+    const auto text = [](const std::shared_ptr<const Thing>& one) { return one ? std::to_string(one->number) : "-"; };
+    told.push_back(text(before) + ">" + text(after));
+  };
+  {
+    Store<Thing> store(options);
+    ASSERT_TRUE(store.Load());
+    ASSERT_TRUE(store.Insert("a1", {7}));
+    ASSERT_TRUE(store.Update("a1", Increment, Persist::kMust));
+    ASSERT_FALSE(store.Update("a1", [](const Thing&) -> Result<Thing> { return base::Fail(Code::kInternal, "no"); }, Persist::kMust));
+    ASSERT_TRUE(store.Erase("a1"));
+    ASSERT_TRUE(store.Erase("a1"));
+    EXPECT_THAT(told, ElementsAre("->7", "7>8", "8>-"));
+    ASSERT_TRUE(store.Insert("b2", {1}));
+  }
+  told.clear();
+  Store<Thing> again(options);
+  ASSERT_TRUE(again.Load());
+  EXPECT_TRUE(told.empty()) << "what is found is no change";
+}
+
 TEST(Store, InsertOfExistingIdIsRefused) {
   const TempFolder folder;
   Store<Thing> store(OptionsFor(folder.path()));
