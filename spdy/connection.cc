@@ -21,7 +21,7 @@ Connection::Connection(std::unique_ptr<Transport> transport, const Options& opti
     : transport_(std::move(transport)),
       options_(options),
       reader_(*this),
-      buffer_(std::make_unique<std::array<char, 64 << 10>>()),
+      buffer_(std::make_unique_for_overwrite<std::array<char, kReadSize>>()),
       active_(base::Monotonic::now()),
       timer_(transport_->Executor()) {}
 
@@ -50,14 +50,15 @@ void Connection::Reply(uint32_t stream) {
 void Connection::Send(uint32_t stream, std::string data) {
   const auto found = streams_.find(stream);
   if (phase_ != Phase::kOpen || found == streams_.end() || found->second.sent_fin || data.empty()) return;
-  if (data.size() <= kMaxData) {
-    Segment segment{.has_head = true, .data = std::move(data)};
+  const auto owner = std::make_shared<const std::string>(std::move(data));
+  for (std::string_view rest = *owner; !rest.empty(); rest.remove_prefix(std::min(rest.size(), kMaxData))) {
+    Segment segment{.has_head = true, .owner = owner, .data = rest.substr(0, kMaxData)};
     char head[kHeadSize];
     DataHead(stream, 0, static_cast<uint32_t>(segment.data.size()), head);
     std::ranges::copy(head, segment.head.begin());
-    return Push(std::move(segment));
+    Push(queue_, std::move(segment));
   }
-  for (size_t at = 0; at < data.size(); at += kMaxData) Send(stream, data.substr(at, kMaxData));
+  Write();
 }
 
 void Connection::Fin(uint32_t stream) {
@@ -181,20 +182,25 @@ void Connection::PeerFinished(uint32_t stream) {
 
 void Connection::PushControl(std::string frame) {
   if (phase_ != Phase::kOpen) return;
-  queued_ += frame.size();
-  urgent_.push_back({.data = std::move(frame)});
+  Push(urgent_, WholeFrame(std::move(frame)));
   Write();
 }
 
 void Connection::PushFrame(std::string frame) {
-  Push({.data = std::move(frame)});
+  Push(queue_, WholeFrame(std::move(frame)));
+  Write();
 }
 
-void Connection::Push(Segment segment) {
+Connection::Segment Connection::WholeFrame(std::string frame) {
+  Segment segment{.owner = std::make_shared<const std::string>(std::move(frame))};
+  segment.data = *segment.owner;
+  return segment;
+}
+
+void Connection::Push(std::deque<Segment>& queue, Segment segment) {
   queued_ += segment.size();
   above_low_water_ = above_low_water_ || queued_ > options_.low_water;
-  queue_.push_back(std::move(segment));
-  Write();
+  queue.push_back(std::move(segment));
 }
 
 void Connection::Write() {
@@ -247,7 +253,7 @@ void Connection::Read() {
   if (busy_reading_ || phase_ == Phase::kClosed || ((paused_ || flooded_) && !discards)) return;
   busy_reading_ = true;
   transport_->AsyncReadSome(*buffer_, [self = shared_from_this(), this](const error_code& error, size_t size) {
-    busy_reading_ = false;
+    if (error || phase_ == Phase::kClosed) busy_reading_ = false;
     if (phase_ == Phase::kClosed) return;
     if (error) {
       const bool orderly = error == boost::asio::error::eof || phase_ != Phase::kOpen;
@@ -259,6 +265,8 @@ void Connection::Read() {
         Finish(GoAwayStatus::kProtocolError);
       }
     }
+    // Not before: who lets reading go on in one of these calls must not have the buffer filled anew below them.
+    busy_reading_ = false;
     Read();
   });
 }

@@ -27,6 +27,7 @@
 namespace berth::spdy {
 
 inline constexpr size_t kMaxData = 32 << 10;  // of a data frame that we send
+inline constexpr size_t kReadSize = 256 << 10;
 
 // Who uses a connection. Called on its executor. Calls into the connection are allowed everywhere.
 class ConnectionUser {
@@ -88,7 +89,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   struct Segment {
     std::array<char, kHeadSize> head;  // of a data frame; `data` is a whole frame when has_head is false
     bool has_head = false;
-    std::string data;
+    std::shared_ptr<const std::string> owner;
+    std::string_view data;  // in owner
     size_t size() const { return (has_head ? kHeadSize : 0) + data.size(); }
   };
 
@@ -100,7 +102,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void EraseIfOver(uint32_t stream);
   void ClosedByGoAway();
 
-  void Push(Segment segment);
+  static Segment WholeFrame(std::string frame);
+  void Push(std::deque<Segment>& queue, Segment segment);
   void PushControl(std::string frame);  // in front of data, behind other control frames
   void PushFrame(std::string frame);    // behind everything
   void Write();
@@ -131,7 +134,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool flooded_ = false;  // so much is queued that nothing more is read
   bool peer_leaves_ = false;
   enum class Phase { kOpen, kFinishing, kLingering, kClosed } phase_ = Phase::kOpen;
-  std::unique_ptr<std::array<char, 64 << 10>> buffer_;
+  std::unique_ptr<std::array<char, kReadSize>> buffer_;
   base::TimePoint active_;
   boost::asio::steady_timer timer_;
 };

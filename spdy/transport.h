@@ -2,6 +2,7 @@
 // executor, never from inside the call.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <utility>
@@ -36,7 +37,9 @@ class SocketTransport : public Transport {
     socket_.async_read_some(boost::asio::buffer(into.data(), into.size()), std::move(handler));
   }
   void AsyncWrite(const std::vector<boost::asio::const_buffer>& buffers, Handler handler) override {
-    boost::asio::async_write(socket_, buffers, std::move(handler));
+    // Left to itself Asio writes 64 KiB at a time.
+    const auto all = [](const boost::system::error_code& error, size_t) { return error ? 0 : SIZE_MAX; };
+    boost::asio::async_write(socket_, buffers, all, std::move(handler));
   }
   void AsyncShutdownSend(std::function<void()> done) override { socket_.AsyncShutdownSend(std::move(done)); }
   void Close() override { socket_.Close(); }

@@ -40,6 +40,10 @@ std::string Tls::Signature() const {
 base::Result<std::shared_ptr<ssl::context>> Tls::Load() const {
   auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
   SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
+  // A connection is a whole session here: resuming one would save nothing, and would skip the client's certificate.
+  SSL_CTX_set_session_cache_mode(context->native_handle(), SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_options(context->native_handle(), SSL_OP_NO_TICKET);
+  SSL_CTX_set_num_tickets(context->native_handle(), 0);
   boost::system::error_code error;
   const auto failed = [&](const base::Path& path) {
     return base::Fail(base::Code::kInvalidArgument, "TLS: ", path.native(), ": ", error.message());

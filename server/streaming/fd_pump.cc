@@ -1,7 +1,9 @@
 #include "server/streaming/fd_pump.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -13,31 +15,48 @@ namespace {
 using boost::system::error_code;
 
 constexpr size_t kJoin = 64 << 10;  // small pieces are put together up to this
+constexpr size_t kRead = 128 << 10;
+
+// A process and we work longer before either must wait for the other. Where it is no pipe, or the user's share of them
+// is used up, it stays as it is.
+void Widen(int fd) {
+  constexpr int kPipe = 1 << 20;
+  (void)fcntl(fd, F_SETPIPE_SZ, kPipe);
+}
 
 }  // namespace
 
 FdSource::FdSource(boost::asio::io_context& loop, base::UniqueFd fd, Handlers handlers)
-    : fd_(loop, fd.Release()),
-      handlers_(std::move(handlers)),
-      buffer_(std::make_unique<std::array<char, 64 << 10>>()),
-      timer_(loop) {}
+    : fd_(loop, fd.Release()), handlers_(std::move(handlers)), timer_(loop) {
+  Widen(fd_.native_handle());
+}
 
 void FdSource::Continue() {
   if (busy_ || ended_ || !handlers_.has_room()) return;
   if (left_ && *left_ == 0) return Ended();
-  const size_t size = std::min(buffer_->size(), left_.value_or(buffer_->size()));
+  const size_t size = std::min(kRead, left_.value_or(kRead));
+  // Its content is what will be read.
+  if (buffer_.size() < kRead) buffer_.resize_and_overwrite(kRead, [](char*, size_t all) { return all; });
   busy_ = true;
-  fd_.async_read_some(boost::asio::buffer(buffer_->data(), size),
+  fd_.async_read_some(boost::asio::buffer(buffer_.data(), size),
                       [self = shared_from_this(), this](const error_code& error, size_t got) {
                         busy_ = false;
                         if (ended_) return;
                         // Cancelled because nothing had come by the end of the drain. A terminal whose last user is
                         // gone says EIO.
                         if (error) return Ended();
-                        if (left_) *left_ -= got;
-                        handlers_.on_data(std::string(buffer_->data(), got));
+                        if (left_)
+                          *left_ -= std::min(*left_, got);  // this read may have begun before there was a bound
+                        handlers_.on_data(Take(got));
                         Continue();
                       });
+}
+
+// Much of it goes as it is. Little is copied: whoever queues it counts its bytes, not what they were read into.
+std::string FdSource::Take(size_t size) {
+  if (size < kRead / 2) return buffer_.substr(0, size);
+  buffer_.resize(size);
+  return std::exchange(buffer_, {});
 }
 
 void FdSource::EndWhenEmpty(std::chrono::nanoseconds drain) {
@@ -82,10 +101,18 @@ void FdSource::Close() {
 }
 
 FdSink::FdSink(boost::asio::io_context& loop, base::UniqueFd fd, AtEnd at_end, std::function<void()> on_written)
-    : fd_(loop, fd.Release()), at_end_(at_end), on_written_(std::move(on_written)) {}
+    : fd_(loop, fd.Release()), at_end_(at_end), on_written_(std::move(on_written)) {
+  Widen(fd_.native_handle());
+}
 
 void FdSink::Write(std::string_view data) {
   if (over_ || ending_ || data.empty()) return;
+  if (queue_.empty()) {
+    // Most of the time it goes at once. What fails here fails again below, where it can be told.
+    const ssize_t sent = ::write(fd_.native_handle(), data.data(), data.size());
+    if (sent > 0) data.remove_prefix(static_cast<size_t>(sent));
+    if (data.empty()) return;
+  }
   queued_ += data.size();
   // The first is being written.
   if (queue_.size() > 1 && queue_.back().size() + data.size() <= kJoin)

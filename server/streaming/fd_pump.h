@@ -1,7 +1,6 @@
 // Descriptors on the loop: a source that is read while there is room, and a sink that is written as it takes.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <deque>
 #include <functional>
@@ -37,12 +36,13 @@ class FdSource : public std::enable_shared_from_this<FdSource> {
   bool ended() const { return ended_; }
 
  private:
+  std::string Take(size_t size);
   void Ended();
   void Bound();
 
   boost::asio::posix::stream_descriptor fd_;
   Handlers handlers_;
-  std::unique_ptr<std::array<char, 64 << 10>> buffer_;
+  std::string buffer_;
   boost::asio::steady_timer timer_;
   std::optional<size_t> left_;  // bytes that may still be read
   bool busy_ = false;

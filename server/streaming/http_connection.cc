@@ -88,7 +88,13 @@ std::optional<std::pair<size_t, std::string_view>> Route(std::string_view target
 
 class HttpConnection : public http::Exchange {
  public:
-  HttpConnection(const HttpParts& parts, spdy::Socket socket) : Exchange(std::move(socket), parts.creation), parts_(parts) {}
+  HttpConnection(const HttpParts& parts, spdy::Socket socket)
+      : Exchange(std::move(socket), parts.creation), parts_(parts), waiting_(parts.waiting) {
+    ++waiting_;
+  }
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
+  ~HttpConnection() override { --waiting_; }
 
  private:
   void Serve() override {
@@ -124,8 +130,8 @@ class HttpConnection : public http::Exchange {
     answer_ = base::Cat("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n",
                         kVersionHeader, ": ", *protocol, "\r\n\r\n");
     asio::async_write(socket_, asio::buffer(answer_),
-                      [self = Self(), order = std::move(order), version = VersionOf(*protocol)](
-                          const error_code& error, size_t) mutable {
+                      [self = Self(), order = std::move(order), version = VersionOf(*protocol)](const error_code& error,
+                                                                                                size_t) mutable {
                         self->timer_.cancel();
                         if (error) return;
                         self->socket_.PutBack(self->TakeBuffer());
@@ -171,8 +177,7 @@ class HttpConnection : public http::Exchange {
     if (!offered.empty() && !protocol) return Refuse(beast::status::forbidden, "");
     const std::string name = protocol.value_or("");
     socket_.PutBack(TakeBuffer());
-    const auto then = [self = Self(), order = std::move(order),
-                       name](const std::shared_ptr<WebSocket>& socket) {
+    const auto then = [self = Self(), order = std::move(order), name](const std::shared_ptr<WebSocket>& socket) {
       self->timer_.cancel();
       if (socket) self->StartWebSocket(socket, order, name);
     };
@@ -197,6 +202,7 @@ class HttpConnection : public http::Exchange {
   std::shared_ptr<HttpConnection> Self() { return std::static_pointer_cast<HttpConnection>(shared_from_this()); }
 
   const HttpParts& parts_;
+  size_t& waiting_;  // not through parts_, which end before what the loop holds
   std::string answer_;
 };
 

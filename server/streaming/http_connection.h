@@ -21,6 +21,7 @@ struct HttpParts {
   std::chrono::nanoseconds creation;
   // A session has begun; `pod` is that of a port-forward. It may be aborted in this call.
   std::function<void(std::weak_ptr<Session>, const std::string& pod)> on_session;
+  size_t& waiting;  // connections that have become no session yet
 };
 
 // Takes the connection over. On the loop.

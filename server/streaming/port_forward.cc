@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include <boost/asio/post.hpp>
 
 #include "base/strings.h"
@@ -9,6 +11,12 @@
 namespace berth::streaming {
 
 namespace asio = boost::asio;
+
+namespace {
+constexpr size_t kAllInput = 16 << 20;
+constexpr size_t kLeastInput = 64 << 10;
+constexpr size_t kMaxId = 256;  // clients count
+}  // namespace
 
 void Forwarded::Connected(asio::io_context& loop, base::UniqueFd socket) {
   if (closed_) return;
@@ -66,13 +74,14 @@ void PortForwardSession::OnStream(uint32_t stream, const spdy::Headers& headers,
   const std::string* type = spdy::Find(headers, "streamtype");
   const std::string* port = spdy::Find(headers, "port");
   const auto number = port != nullptr ? base::ParseInt(*port) : std::nullopt;
+  const std::string* given = spdy::Find(headers, "requestid");
   const bool is_data = type != nullptr && *type == "data";
+  if (given != nullptr && given->size() > kMaxId) return connection_->Reset(stream, spdy::ResetStatus::kProtocolError);
   if ((!is_data && (type == nullptr || *type != "error")) || !number || *number < 1 || *number > UINT16_MAX) {
     return connection_->Reset(stream, spdy::ResetStatus::kProtocolError);
   }
   connection_->Reply(stream);
   // Clients of old name no request: the data stream is the one after its error stream.
-  const std::string* given = spdy::Find(headers, "requestid");
   const std::string id = given != nullptr ? *given : base::Cat("stream ", is_data ? stream - 2 : stream);
   const PairPtr pair = PairOf(id, static_cast<uint16_t>(*number));
   uint32_t& place = is_data ? pair->data : pair->error;
@@ -145,10 +154,15 @@ void PortForwardSession::OnData(uint32_t stream, std::string_view data) {
   const auto found = by_data_.find(stream);
   if (found == by_data_.end() || !found->second->socket) return;  // of an error stream, or of a socket that is gone
   found->second->socket->Write(data);
-  if (paused_ || found->second->socket->queued() < kInputHighWater) return;
+  if (paused_ || found->second->socket->queued() < InputLimit()) return;
   // Without credit for each stream, one that is not taken stops all.
   paused_ = true;
   connection_->PauseReading();
+}
+
+// Of one pair: many of them together may not keep what many times one may.
+size_t PortForwardSession::InputLimit() const {
+  return std::clamp(kAllInput / std::max<size_t>(by_data_.size(), 1), kLeastInput, kInputHighWater);
 }
 
 void PortForwardSession::InputMoved() {

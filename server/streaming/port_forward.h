@@ -80,6 +80,7 @@ class PortForwardSession final : public spdy::ConnectionUser,
   void Forget(const PairPtr& pair);
   void ForgetAll();
   void InputMoved();
+  size_t InputLimit() const;
 
   const SessionParts& parts_;
   const ForwardOrder order_;

@@ -31,18 +31,19 @@ struct Server::State {
   explicit State(Options given)
       : options(std::move(given)),
         parts{.session = {.loop = loop,
-                         .work = *options.work,
-                         .callbacks = options.callbacks,
-                         .start_limit = kStartLimit,
-                         .drain = options.drain},
-             .tokens = tokens,
-             .idle = options.idle,
-             .creation = options.creation,
-             .on_session = [this](std::weak_ptr<Session> session, const std::string& pod) {
-               Remember(std::move(session), pod);
-             }} {}
+                          .work = *options.work,
+                          .callbacks = options.callbacks,
+                          .start_limit = kStartLimit,
+                          .drain = options.drain},
+              .tokens = tokens,
+              .idle = options.idle,
+              .creation = options.creation,
+              .on_session = [this](std::weak_ptr<Session> session,
+                                   const std::string& pod) { Remember(std::move(session), pod); },
+              .waiting = waiting} {}
 
   base::Status Listen();
+  void Serve(spdy::Socket socket);
   void Remember(std::weak_ptr<Session> session, const std::string& pod);
   size_t Forget();
 
@@ -56,6 +57,7 @@ struct Server::State {
   // On the loop alone, or after its thread has ended. Before the loop: what the loop holds may use it.
   std::list<Entry> sessions;
   size_t remembered = 0;
+  size_t waiting = 0;
   asio::io_context loop{1};
   HttpParts parts;
   std::unique_ptr<http::Listener> listener;
@@ -63,15 +65,21 @@ struct Server::State {
 };
 
 base::Status Server::State::Listen() {
-  ASSIGN_OR_RETURN(listener,
-                   http::Listener::Listen(
-                       loop, {.what = "streaming",
-                              .address = options.address,
-                              .port = options.port,
-                              .tls = {.certificate = options.certificate, .key = options.key, .client_ca = options.client_ca},
-                              .report = options.report,
-                              .connected = [this](spdy::Socket socket) { ServeHttp(parts, std::move(socket)); }}));
+  ASSIGN_OR_RETURN(
+      listener,
+      http::Listener::Listen(
+          loop, {.what = "streaming",
+                 .address = options.address,
+                 .port = options.port,
+                 .tls = {.certificate = options.certificate, .key = options.key, .client_ca = options.client_ca},
+                 .report = options.report,
+                 .connected = [this](spdy::Socket socket) { Serve(std::move(socket)); }}));
   return {};
+}
+
+void Server::State::Serve(spdy::Socket socket) {
+  // Whoever is on this node may connect, and descriptors are the whole daemon's.
+  if (waiting < options.max_waiting) ServeHttp(parts, std::move(socket));
 }
 
 void Server::State::Remember(std::weak_ptr<Session> session, const std::string& pod) {

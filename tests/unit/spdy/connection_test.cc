@@ -263,10 +263,45 @@ TEST_F(SpdyConnection, PausedReaderTakesNoMore) {
   ASSERT_TRUE(RunUntil([&] { return !server_user_->text[stream].empty(); }));
   while (loop_.poll() > 0) {
   }
-  EXPECT_LE(server_user_->text[stream].size(), size_t{64} << 10);
+  EXPECT_LE(server_user_->text[stream].size(), kReadSize);
   server_user_->on_data = nullptr;
   server_->ResumeReading();
   ASSERT_TRUE(RunUntil([&] { return server_user_->text[stream].size() == (16 << 20); }));
+}
+
+TEST_F(SpdyConnection, ReadingThatIsResumedInACallLeavesWhatIsBeingReadAlone) {
+  StartBoth();
+  const uint32_t stream = client_->Open({});
+  std::string sent;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string piece(1000, static_cast<char>('a' + i % 26));
+    client_->Send(stream, piece);
+    sent += piece;
+  }
+  client_->Fin(stream);
+  server_user_->on_data = [&](uint32_t) {
+    server_->PauseReading();
+    server_->ResumeReading();
+  };
+  ASSERT_TRUE(RunUntil([&] { return server_user_->ended.size() == 1 || server_user_->closed; }));
+  EXPECT_TRUE(server_user_->text[stream] == sent);
+}
+
+TEST_F(SpdyConnection, StreamsBeyondTheLimitAreRefusedUntilOthersHaveEnded) {
+  options_.max_streams = 2;
+  server_user_->on_stream = [&](uint32_t stream) { server_->Reply(stream); };
+  StartBoth();
+  const uint32_t first = client_->Open({{"streamtype", "error"}});
+  client_->Open({{"streamtype", "error"}});
+  const uint32_t refused = client_->Open({{"streamtype", "error"}});
+  ASSERT_TRUE(RunUntil([&] { return client_user_->replied.size() == 2 && client_user_->reset.size() == 1; }));
+  EXPECT_THAT(client_user_->reset, ElementsAre(refused));
+  client_->Reset(first);
+  // Its block was read all the same, or this one could not be.
+  const uint32_t later = client_->Open({{"streamtype", "stdin"}});
+  ASSERT_TRUE(RunUntil([&] { return client_user_->replied.size() == 3; }));
+  EXPECT_EQ(client_user_->replied.back(), later);
+  EXPECT_EQ(server_user_->types.back(), "stdin");
 }
 
 TEST_F(SpdyConnection, PeerThatReadsNothingCannotMakeTheQueueGrow) {

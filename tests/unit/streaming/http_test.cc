@@ -87,6 +87,27 @@ TEST_F(Http, ClientThatSendsNoRequestIsCutOff) {
   EXPECT_TRUE(error);
 }
 
+TEST_F(Http, ConnectionsWithoutARequestAreLimited) {
+  server_->Stop();
+  options_.max_waiting = 3;
+  StartServer();
+  const std::string url = Url(Sh("true"));
+  const tcp::endpoint address(asio::ip::make_address("127.0.0.1"), PortOf(url));
+  std::vector<tcp::socket> idle;
+  for (int i = 0; i < 3; ++i) {
+    idle.emplace_back(loop_);
+    idle.back().connect(address);
+  }
+  tcp::socket more(loop_);
+  more.connect(address);
+  char byte = 0;
+  boost::system::error_code error;
+  more.read_some(asio::buffer(&byte, 1), error);
+  EXPECT_EQ(error, asio::error::eof);
+  idle.pop_back();
+  ASSERT_TRUE(RunUntil([&] { return Send(url, "POST", SpdyHeaders()).status() == 101; }));
+}
+
 TEST_F(Http, AddressInUseIsAnError) {
   Server::Options options = options_;
   options.port = PortOf(Url(Sh("true")));

@@ -147,6 +147,40 @@ TEST_F(PortForward, SecondStreamOfATypeIsTold) {
   ASSERT_TRUE(RunUntil([&] { return client_->text[pair.error] == "data stream already assigned"; }));
 }
 
+TEST_F(PortForward, EndlessNameOfARequestIsRefused) {
+  const uint32_t stream =
+      client_->connection->Open({{"streamtype", "data"}, {"port", "80"}, {"requestid", std::string(1000, 'x')}});
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(stream); }));
+  EXPECT_TRUE(client_->replied.empty());
+}
+
+TEST_F(PortForward, ManyConnectionsThatTakeNothingKeepLittle) {
+  // 64 pairs of which none is taken: alone each might keep a mebibyte, together they stop the client at 16.
+  std::promise<void> go;
+  std::shared_future<void> gone = go.get_future().share();
+  connect_ = [gone](const std::string&, uint16_t) -> base::Result<base::UniqueFd> {
+    gone.wait();
+    return base::Fail(base::Code::kUnavailable, "never");
+  };
+  std::vector<Pair> pairs;
+  for (int i = 0; i < 64; ++i) pairs.push_back(OpenPair(std::to_string(i)));
+  ASSERT_TRUE(RunUntil([&] { return client_->replied.size() == 128; }));
+  constexpr size_t kEach = 700 << 10;
+  for (const Pair& pair : pairs) client_->connection->Send(pair.data, std::string(kEach, 'x'));
+  // The kernel's buffers take some; the rest stays with the client.
+  size_t queued = 0;
+  int still = 0;
+  ASSERT_TRUE(RunUntil([&] {
+    const size_t now = client_->connection->queued();
+    still = now == queued ? still + 1 : 0;
+    queued = now;
+    return still > 500;
+  }));
+  EXPECT_GT(queued, 64 * kEach - (32 << 20));
+  go.set_value();
+  ASSERT_TRUE(RunUntil([&] { return client_->connection->queued() == 0; }));
+}
+
 TEST_F(PortForward, HalfAPairIsForgotten) {
   server_->Stop();
   options_.creation = std::chrono::milliseconds(200);
