@@ -22,6 +22,7 @@ base::Result<PullResult> PullOperation::BringArtifact(const Resolved& top, const
   layer->descriptor.digest = selected.digest;
   layer->descriptor.size = selected.manifest.LayerBytes();
   layer->state = LayerState::kTransferring;
+  layer->fetched = true;
   layers_.push_back(layer);
   shown_.With([&](Shown& shown) { shown.layers = layers_; });
   SetStage("layers");
