@@ -105,6 +105,10 @@ class HttpConnection : public http::Exchange {
     auto order = route ? parts_.tokens.Take(route->second) : std::nullopt;
     if (!order || order->index() != route->first)
       return Refuse(beast::status::not_found, "no such stream: its URL works once and for a minute");
+    // Clients tell of a refused request at once, and wait for long on a connection that ends behind its upgrade.
+    const auto* const forward = std::get_if<ForwardOrder>(&*order);
+    if (forward != nullptr && !parts_.session.callbacks.pod_is_ready(forward->pod))
+      return Refuse(beast::status::not_found, base::Cat("pod ", forward->pod, " has ended"));
     const Names connection = Values(*request_, "Connection");
     if (EqualsAnyCase(View((*request_)[beast::field::upgrade]), "websocket") && AnyContains(connection, "upgrade")) {
       return UpgradeToWebSocket(*std::move(order));

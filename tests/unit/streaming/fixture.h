@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
-#include <atomic>
 #include <functional>
 #include <future>
 #include <map>
@@ -89,7 +88,7 @@ class StreamingTest : public testing::Test {
     options_.callbacks.connect = [this](const std::string& pod, uint16_t port, const base::Context&) {
       return connect_(pod, port);
     };
-    options_.callbacks.pod_is_ready = [this](const std::string&) { return pod_is_ready_.load(); };
+    options_.callbacks.pod_is_ready = [this](const std::string&) { return pod_is_ready_(); };
     auto server = Server::Start(options_);
     ASSERT_TRUE(server) << server.error().message;
     server_ = *std::move(server);
@@ -152,7 +151,7 @@ class StreamingTest : public testing::Test {
   Server::Options options_;
   std::function<base::Result<Attachment>(const AttachOrder&)> attach_;
   std::function<base::Result<base::UniqueFd>(const std::string&, uint16_t)> connect_;
-  std::atomic<bool> pod_is_ready_ = true;
+  std::function<bool()> pod_is_ready_ = [] { return true; };  // on the server's thread
   std::unique_ptr<Server> server_;
 };
 

@@ -239,11 +239,20 @@ TEST_F(PortForward, EndOfThePodClosesTheConnection) {
   EXPECT_TRUE(AtEnd(pod.get()));
 }
 
-TEST_F(PortForward, EndOfThePodMissesNoSessionThatIsBeingMade) {
+TEST_F(PortForward, PodThatHasEndedIsRefusedBeforeTheUpgrade) {
   const std::string url = Url(ForwardOrder{.pod = "pod"});
-  pod_is_ready_ = false;
-  server_->ClosePod("pod");  // there is no session of this URL yet
-  Upgrade upgrade = Send(url, "POST", SpdyHeaders("portforward.k8s.io"));
+  pod_is_ready_ = [] { return false; };
+  EXPECT_EQ(Send(url, "POST", SpdyHeaders("portforward.k8s.io")).status(), 404);
+}
+
+TEST_F(PortForward, EndOfThePodMissesNoSessionThatIsBeingMade) {
+  // It ends between the look at the request and the making of the session: there is nothing to close yet.
+  pod_is_ready_ = [this, asked = 0]() mutable {
+    if (asked++ > 0) return false;
+    server_->ClosePod("pod");
+    return true;
+  };
+  Upgrade upgrade = Send(Url(ForwardOrder{.pod = "pod"}), "POST", SpdyHeaders("portforward.k8s.io"));
   EXPECT_EQ(upgrade.status(), 101);
   boost::system::error_code error;
   asio::read(*upgrade.socket, asio::dynamic_buffer(upgrade.rest), error);
