@@ -142,7 +142,9 @@ TEST_P(Many, StatisticsOfAHundredPods) {
     for (int second = 0; second < kSeconds; ++second) {
       EXPECT_EQ(cri().Pods()->items_size(), 100);
       EXPECT_EQ(cri().Containers()->containers_size(), 100);
-      if (second % 5 == 0) EXPECT_CALL_OK(cri().Call(&Runtime::Status, v1::StatusRequest()));
+      if (second % 5 == 0) {
+        EXPECT_CALL_OK(cri().Call(&Runtime::Status, v1::StatusRequest()));
+      }
       if (second % 10 == 0) {
         EXPECT_EQ(ContainerStats(), 100U);
         EXPECT_CALL_OK(cri().Call(&v1::ImageService::Stub::ImageFsInfo, v1::ImageFsInfoRequest()));

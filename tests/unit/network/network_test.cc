@@ -16,12 +16,14 @@ using testing::IsEmpty;
 
 TEST_F(NetworkTest, AddRunsPluginsInOrderAndReturnsAddress) {
   std::vector<std::string> observed;
-  const auto attachment =
-      Net().Add(Pod(), {}, [&](std::string_view plugin, std::chrono::nanoseconds) { observed.emplace_back(plugin); });
+  const auto observe = [&](std::string_view plugin, std::string_view command) {
+    observed.push_back(base::Cat(command, " ", plugin));
+  };
+  const auto attachment = Net().Add(Pod(), {}, observe);
   ASSERT_TRUE(attachment) << attachment.error().Text();
   EXPECT_THAT(attachment->ips, ElementsAre("10.0.0.2"));
   EXPECT_THAT(calls_->Commands(), ElementsAre("ADD first", "ADD second"));
-  EXPECT_THAT(observed, ElementsAre("first", "second"));
+  EXPECT_THAT(observed, ElementsAre("ADD first", "ADD second"));
 }
 
 TEST_F(NetworkTest, AddGivesEachPluginWhatItMayKnow) {
