@@ -276,8 +276,12 @@ Status LayerWriter::ApplyHardLink(const TarEntry& entry) {
   }
   if (!here) {
     if (target == name_) return Fail(Code::kInvalidArgument, "hard link to itself");
-    RETURN_IF_ERROR(TakeNote(name_.size() + target.size()));
-    notes_.links[name_] = {.order = entries_, .target = target};
+    // What is a link itself may be replaced before the layers below are there: this one keeps what it stood for.
+    const auto noted = notes_.links.find(target);
+    const std::string& final_target = noted == notes_.links.end() ? target : noted->second.target;
+    if (final_target == name_) return {};  // it was this all along, and no layer above has touched it
+    RETURN_IF_ERROR(TakeNote(name_.size() + final_target.size()));
+    notes_.links[name_] = {.order = entries_, .target = final_target};
     return {};
   }
   // Without AT_SYMLINK_FOLLOW: a link to a symbolic link is a second name of that link.
