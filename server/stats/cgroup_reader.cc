@@ -88,14 +88,14 @@ Result<CgroupStats> CgroupReader::Read(Depth depth) const {
   if (folders_.unified) {
     const int folder = folders_.cpu.get();
     out.cpu = v2::ReadCpu(folder, buffer);
-    out.memory = v2::ReadMemory(folder, buffer);
+    out.memory = v2::ReadMemory(folder, depth, buffer);
     out.pids = ReadPids(folder, buffer);
     if (const auto text = ReadText(folder, "io.pressure", buffer)) out.io_pressure = ParsePressure(*text);
     if (const auto text = all ? ReadText(folder, "io.stat", buffer) : std::nullopt) out.io = ParseIoStat(*text);
     if (all) out.huge_pages = v2::ReadHugePages(folder, huge_page_sizes_, buffer);
   } else {
-    out.cpu = v1::ReadCpu(folders_.cpu.get(), folders_.cpuacct.get(), buffer);
-    out.memory = v1::ReadMemory(folders_.memory.get(), buffer);
+    out.cpu = v1::ReadCpu(folders_.cpu.get(), folders_.cpuacct.get(), depth, buffer);
+    out.memory = v1::ReadMemory(folders_.memory.get(), depth, buffer);
     out.pids = ReadPids(folders_.pids.get(), buffer);
     if (all) out.io = v1::ReadIo(folders_.io.get(), buffer);
     if (all) out.huge_pages = v1::ReadHugePages(folders_.hugetlb.get(), huge_page_sizes_, buffer);

@@ -14,8 +14,9 @@
 namespace berth::stats {
 
 enum class Depth {
-  kUsage,  // what the statistics calls tell: cpu, memory, pids, pressure
-  kAll,    // with io by device and huge pages
+  kUsage,  // what the statistics calls tell, of cpu, memory, pids, pressure; each file more is felt with a hundred
+           // containers
+  kAll,    // every figure, io by device and huge pages too
 };
 
 // The host's huge page sizes as cgroup files name them: "2MB", "1GB". Empty when the folder is not there.
@@ -53,8 +54,8 @@ class CgroupReader {
 
 namespace v1 {
 std::optional<uint64_t> ReadCpuUsage(int cpuacct, std::string& buffer);
-std::optional<CpuStats> ReadCpu(int cpu, int cpuacct, std::string& buffer);
-std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer);
+std::optional<CpuStats> ReadCpu(int cpu, int cpuacct, Depth depth, std::string& buffer);
+std::optional<MemoryStats> ReadMemory(int folder, Depth depth, std::string& buffer);
 std::vector<DeviceIo> ReadIo(int folder, std::string& buffer);
 std::vector<HugePages> ReadHugePages(int folder, const std::vector<std::string>& sizes, std::string& buffer);
 CgroupLimits ReadLimits(int cpu, int memory, std::string& buffer);
@@ -63,7 +64,7 @@ CgroupLimits ReadLimits(int cpu, int memory, std::string& buffer);
 namespace v2 {
 std::optional<uint64_t> ReadCpuUsage(int folder, std::string& buffer);
 std::optional<CpuStats> ReadCpu(int folder, std::string& buffer);
-std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer);
+std::optional<MemoryStats> ReadMemory(int folder, Depth depth, std::string& buffer);
 std::vector<HugePages> ReadHugePages(int folder, const std::vector<std::string>& sizes, std::string& buffer);
 CgroupLimits ReadLimits(int folder, std::string& buffer);
 }  // namespace v2

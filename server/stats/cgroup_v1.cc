@@ -36,10 +36,11 @@ std::optional<uint64_t> ReadCpuUsage(int cpuacct, std::string& buffer) {
   return Number(cpuacct, "cpuacct.usage", buffer);
 }
 
-std::optional<CpuStats> ReadCpu(int cpu, int cpuacct, std::string& buffer) {
+std::optional<CpuStats> ReadCpu(int cpu, int cpuacct, Depth depth, std::string& buffer) {
   const auto usage = ReadCpuUsage(cpuacct, buffer);
   if (!usage) return std::nullopt;
   CpuStats out{.usage_ns = *usage};
+  if (depth == Depth::kUsage) return out;
   out.user_ns = Number(cpuacct, "cpuacct.usage_user", buffer);
   out.system_ns = Number(cpuacct, "cpuacct.usage_sys", buffer);
   if (const auto text = ReadText(cpu, "cpu.stat", buffer)) {
@@ -57,21 +58,13 @@ std::optional<CpuStats> ReadCpu(int cpu, int cpuacct, std::string& buffer) {
   return out;
 }
 
-std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer) {
+std::optional<MemoryStats> ReadMemory(int folder, Depth depth, std::string& buffer) {
   const auto usage = Number(folder, "memory.usage_in_bytes", buffer);
   if (!usage) return std::nullopt;
   MemoryStats out{.usage = *usage};
   out.limit = Number(folder, "memory.limit_in_bytes", buffer);
-  out.peak = Number(folder, "memory.max_usage_in_bytes", buffer);
-  out.kernel = Number(folder, "memory.kmem.usage_in_bytes", buffer).value_or(0);
-  out.fail_count = Number(folder, "memory.failcnt", buffer);
   if (const auto text = ReadText(folder, "memory.stat", buffer)) {
     EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) { AddStat(out, key, value); });
-  }
-  if (const auto text = ReadText(folder, "memory.oom_control", buffer)) {
-    EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
-      if (key == "oom_kill") out.oom_kills = value;
-    });
   }
   // memsw counts memory and swap together. The two files are not read at one moment, so their difference may be below
   // 0.
@@ -79,6 +72,15 @@ std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer) {
     out.swap = *both > out.usage ? *both - out.usage : 0;
     const auto limit = Number(folder, "memory.memsw.limit_in_bytes", buffer);
     if (limit && out.limit) out.swap_limit = *limit > *out.limit ? *limit - *out.limit : 0;
+  }
+  if (depth == Depth::kUsage) return out;
+  out.peak = Number(folder, "memory.max_usage_in_bytes", buffer);
+  out.kernel = Number(folder, "memory.kmem.usage_in_bytes", buffer).value_or(0);
+  out.fail_count = Number(folder, "memory.failcnt", buffer);
+  if (const auto text = ReadText(folder, "memory.oom_control", buffer)) {
+    EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
+      if (key == "oom_kill") out.oom_kills = value;
+    });
   }
   return out;
 }

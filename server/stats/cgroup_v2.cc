@@ -88,13 +88,17 @@ std::optional<CpuStats> ReadCpu(int folder, std::string& buffer) {
   return out;
 }
 
-std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer) {
+std::optional<MemoryStats> ReadMemory(int folder, Depth depth, std::string& buffer) {
   const auto usage = Number(folder, "memory.current", buffer);
   if (!usage) return std::nullopt;
   MemoryStats out{.usage = *usage};
   out.limit = Number(folder, "memory.max", buffer);
-  out.peak = Number(folder, "memory.peak", buffer);
   ReadMemoryStat(folder, out, buffer);
+  out.swap = Number(folder, "memory.swap.current", buffer);
+  out.swap_limit = Number(folder, "memory.swap.max", buffer);
+  out.pressure = ReadPressure(folder, "memory.pressure", buffer);
+  if (depth == Depth::kUsage) return out;
+  out.peak = Number(folder, "memory.peak", buffer);
   if (const auto text = ReadText(folder, "memory.events", buffer)) {
     EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
       if (key == "max")
@@ -103,9 +107,6 @@ std::optional<MemoryStats> ReadMemory(int folder, std::string& buffer) {
         out.oom_kills = value;
     });
   }
-  out.swap = Number(folder, "memory.swap.current", buffer);
-  out.swap_limit = Number(folder, "memory.swap.max", buffer);
-  out.pressure = ReadPressure(folder, "memory.pressure", buffer);
   return out;
 }
 

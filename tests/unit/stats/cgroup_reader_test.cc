@@ -147,6 +147,24 @@ TEST_F(Recorded, UsageAloneReadsNoDevices) {
   EXPECT_TRUE(stats->cpu && stats->memory && stats->pids && stats->io_pressure);
 }
 
+TEST_F(Recorded, UsageAloneTellsTheSameFromFewerFiles) {
+  for (const char* kind : {"v1", "v2"}) {
+    const auto few = Open(kind).Read(Depth::kUsage);
+    const auto all = Open(kind).Read(Depth::kAll);
+    ASSERT_TRUE(few.has_value() && all.has_value()) << kind;
+    EXPECT_EQ(few->cpu->usage_ns, all->cpu->usage_ns) << kind;
+    EXPECT_EQ(few->memory->usage, all->memory->usage) << kind;
+    EXPECT_EQ(few->memory->limit, all->memory->limit) << kind;
+    EXPECT_EQ(few->memory->rss, all->memory->rss) << kind;
+    EXPECT_EQ(few->memory->working_set(), all->memory->working_set()) << kind;
+    EXPECT_EQ(few->memory->major_page_faults, all->memory->major_page_faults) << kind;
+    EXPECT_EQ(few->memory->swap, all->memory->swap) << kind;
+    EXPECT_EQ(few->memory->swap_limit, all->memory->swap_limit) << kind;
+    EXPECT_EQ(few->memory->peak, std::nullopt) << kind;
+    EXPECT_TRUE(all->memory->peak) << kind;
+  }
+}
+
 TEST_F(Recorded, MissingGroupIsNotFound) {
   for (const bool v2 : {false, true}) {
     tree_ = TreeAt(temp_, base::Path(BERTH_RECORDED) / (v2 ? "v2" : "v1"), v2);
