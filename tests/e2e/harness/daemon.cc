@@ -129,7 +129,7 @@ Status Daemon::Start() {
       .fds = {{log.get(), 1}, {log.get(), 2}}};
   if (const char* options = ::getenv("ASAN_OPTIONS")) spawn.environment.push_back(Cat("ASAN_OPTIONS=", options));
   ASSIGN_OR_RETURN(base::Child child, base::Spawn(spawn), "start berthd");
-  auto ready = WaitReady(notify.get(), child.pidfd(), 30s);
+  auto ready = WaitReady(notify.get(), child.pidfd(), 180s);
   if (ready && *ready) {
     child_ = std::move(child);
     return {};
@@ -142,7 +142,7 @@ Status Daemon::Start() {
 Status Daemon::Stop() {
   if (!child_) return Fail(Code::kFailedPrecondition, "berthd does not run");
   RETURN_IF_ERROR(child_->Signal(SIGTERM));
-  ASSIGN_OR_RETURN(base::ExitStatus exit, child_->Wait(base::Context().WithTimeout(20s), "berthd after SIGTERM"));
+  ASSIGN_OR_RETURN(base::ExitStatus exit, child_->Wait(base::Context().WithTimeout(90s), "berthd after SIGTERM"));
   child_.reset();
   if (exit.code != 0) return Fail(Code::kInternal, "berthd ended with ", exit.Text(), "; its log ends with:\n", Log());
   return {};
@@ -151,7 +151,7 @@ Status Daemon::Stop() {
 Status Daemon::Kill() {
   if (!child_) return Fail(Code::kFailedPrecondition, "berthd does not run");
   RETURN_IF_ERROR(child_->Signal(SIGKILL));
-  RETURN_IF_ERROR(child_->Wait(base::Context().WithTimeout(20s), "berthd after SIGKILL"));
+  RETURN_IF_ERROR(child_->Wait(base::Context().WithTimeout(90s), "berthd after SIGKILL"));
   child_.reset();
   return {};
 }

@@ -103,7 +103,7 @@ void OnNode::TearDown() {
   if (set_up_) {
     InventoryScope scope = Scope();
     scope.file_roots.clear();
-    for (const std::string& line : WaitForInventory(outside_, scope, 5s)) ADD_FAILURE() << "after the daemon's end: " << line;
+    for (const std::string& line : WaitForInventory(outside_, scope, 30s)) ADD_FAILURE() << "after the daemon's end: " << line;
   }
   if (HasFailure()) {
     std::fprintf(stderr, "--- end of %s\n%s---\n", daemon_->log_file().c_str(), daemon_->Log(6000).c_str());
@@ -159,7 +159,7 @@ void OnNode::RemovePodCgroups() {
       (void)base::Run({.spawn = {.program = "/usr/bin/systemctl",
                                  .arguments = {"systemctl", "stop", parent},
                                  .environment = {"PATH=/usr/bin:/bin"}}},
-                      base::Context().WithTimeout(20s));
+                      base::Context().WithTimeout(60s));
       continue;
     }
     auto names = base::ListFolder("/sys/fs/cgroup");
@@ -173,7 +173,7 @@ void OnNode::RemovePodCgroups() {
 void OnNode::ExpectNothingLeft() {
   // A pod's cgroup is the kubelet's to remove, which it can once the runtime has removed what was in it.
   std::vector<std::string> left;
-  for (int attempt = 0; attempt < 5; ++attempt) {
+  for (int attempt = 0; attempt < 30; ++attempt) {
     RemovePodCgroups();
     left = WaitForInventory(before_, Scope(), 1s);
     if (left.empty()) return;

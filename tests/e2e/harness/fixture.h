@@ -99,12 +99,12 @@ class OnNode : public testing::Test {
                        const std::function<void(v1::PodSandboxConfig&, v1::ContainerConfig&)>& change = {});
   void RemoveEverything();
 
-  // Waits until the container has exited (limit: 30 s); its status then.
+  // Waits until the container has exited (limit: 120 s); its status then.
   v1::ContainerStatus WaitExited(const std::string& container,
-                                 std::chrono::milliseconds limit = std::chrono::seconds(30));
+                                 std::chrono::milliseconds limit = std::chrono::seconds(120));
   // Waits until `done` is true; false when the limit passed. For what has no event to wait for: log lines of a
   // container.
-  static bool Eventually(const std::function<bool()>& done, std::chrono::milliseconds limit = std::chrono::seconds(20));
+  static bool Eventually(const std::function<bool()>& done, std::chrono::milliseconds limit = std::chrono::seconds(90));
 
   void PullBusybox();
 
