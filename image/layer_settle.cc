@@ -52,7 +52,7 @@ Status CopyContent(const std::string& from, const std::string& to) {
 class Settling {
  public:
   Settling(UnpackedLayer& layer, const std::vector<Path>& lower, const base::Context& context)
-      : layer_(layer), context_(context), view_(Folders(layer, lower)) {}
+      : layer_(layer), context_(context), view_(Folders(layer, lower)), below_(lower) {}
 
   Status Run() {
     todo_.insert(layer_.notes.implied_folders.begin(), layer_.notes.implied_folders.end());
@@ -93,7 +93,8 @@ class Settling {
     }
     if (!S_ISLNK(found->info.st_mode)) return {};
     ASSIGN_OR_RETURN(const std::string target, ReadLink(below));
-    const std::string from_root = target.starts_with('/') ? target : base::Cat(SplitLayerPath(path).parent, '/', target);
+    const std::string from_root =
+        target.starts_with('/') ? target : base::Cat(SplitLayerPath(path).parent, '/', target);
     ASSIGN_OR_RETURN(const auto resolved, view_.Resolve(from_root, true));
     if (!resolved || IsWithin(*resolved, path)) return {};
     ASSIGN_OR_RETURN(const auto real, view_.Find(*resolved));
@@ -141,7 +142,9 @@ class Settling {
   }
 
   void RenameNotes(const std::string& from, const std::string& to) {
-    const auto renamed = [&](const std::string& path) { return JoinLayerPath(to, std::string_view(path).substr(from.size() + 1)); };
+    const auto renamed = [&](const std::string& path) {
+      return JoinLayerPath(to, std::string_view(path).substr(from.size() + 1));
+    };
     std::set<std::string> folders;
     for (const std::string& path : todo_) folders.insert(IsWithin(path, from) ? renamed(path) : path);
     todo_ = std::move(folders);
@@ -177,7 +180,7 @@ class Settling {
     std::ranges::sort(links, {}, [](const auto& link) { return link.second.order; });
     for (const auto& [name, link] : links) {
       RETURN_IF_ERROR(context_.Check("settle layer"));
-      RETURN_IF_ERROR(SettleLink(name, link.target), name);
+      RETURN_IF_ERROR(link.replaced ? SettleLinkBelow(name, link.target) : SettleLink(name, link.target), name);
     }
     layer_.notes = {};
     return {};
@@ -192,33 +195,54 @@ class Settling {
     if (!found) return Fail(Code::kInvalidArgument, "hard link to ", target, ", which is not there");
     if (S_ISDIR(found->info.st_mode)) return Fail(Code::kInvalidArgument, "hard link to the folder ", target);
     if (*resolved == name) return {};
-    if (found->layers.front() != 0) RETURN_IF_ERROR(CopyUp(*resolved, *found));
-
-    RETURN_IF_ERROR(KeepTime(SplitLayerPath(name).parent));
-    struct stat old {};
-    if (lstat(Here(name).c_str(), &old) == 0) {
-      Changed();
-      RETURN_IF_ERROR(base::RemoveTree(Here(name)));
+    if (found->layers.front() != 0) {
+      const std::string parent(SplitLayerPath(*resolved).parent);
+      RETURN_IF_ERROR(MakeFolders(parent));
+      RETURN_IF_ERROR(KeepTime(parent));
+      RETURN_IF_ERROR(Copy(view_.PathIn(found->layers.front(), *resolved), found->info, *resolved));
     }
+    RETURN_IF_ERROR(ClearName(name));
     if (link(Here(*resolved).c_str(), Here(name).c_str()) != 0) return FailErrno(errno, "link to ", target);
     return {};
   }
 
-  Status CopyUp(const std::string& path, const MergedView::Found& found) {
-    const std::string parent(SplitLayerPath(path).parent);
-    RETURN_IF_ERROR(MakeFolders(parent));
-    RETURN_IF_ERROR(KeepTime(parent));
-    const std::string from = view_.PathIn(found.layers.front(), path);
+  // The target's name is another file's by now, so the first link to it is the copy, and the others are links to that.
+  Status SettleLinkBelow(const std::string& name, const std::string& target) {
+    ASSIGN_OR_RETURN(const auto resolved, below_.Resolve(target, false));
+    std::optional<MergedView::Found> found;
+    if (resolved) {
+      ASSIGN_OR_RETURN(found, below_.Find(*resolved));
+    }
+    if (!found) return Fail(Code::kInvalidArgument, "hard link to ", target, ", which is not there");
+    if (S_ISDIR(found->info.st_mode)) return Fail(Code::kInvalidArgument, "hard link to the folder ", target);
+    RETURN_IF_ERROR(ClearName(name));
+    const auto [copy, first] = copies_.emplace(*resolved, name);
+    if (first) return Copy(below_.PathIn(found->layers.front(), *resolved), found->info, name);
+    if (link(Here(copy->second).c_str(), Here(name).c_str()) != 0)
+      return FailErrno(errno, "link to the copy of ", target);
+    return {};
+  }
+
+  Status ClearName(const std::string& name) {
+    RETURN_IF_ERROR(KeepTime(SplitLayerPath(name).parent));
+    struct stat old {};
+    if (lstat(Here(name).c_str(), &old) != 0) return {};
+    Changed();
+    return base::RemoveTree(Here(name));
+  }
+
+  // A lower layer's file, by its path there, becomes this layer's `path`.
+  Status Copy(const std::string& from, const struct stat& info, const std::string& path) {
     const std::string to = Here(path);
-    const mode_t mode = found.info.st_mode;
+    const mode_t mode = info.st_mode;
     if (S_ISREG(mode)) {
       layer_.sum.reset();
       RETURN_IF_ERROR(CopyContent(from, to));
-      layer_.bytes += static_cast<uint64_t>(found.info.st_blocks) * 512;
+      layer_.bytes += static_cast<uint64_t>(info.st_blocks) * 512;
     } else if (S_ISLNK(mode)) {
       ASSIGN_OR_RETURN(const std::string target, ReadLink(from));
       if (symlink(target.c_str(), to.c_str()) != 0) return FailErrno(errno, "symlink ", to);
-    } else if (mknod(to.c_str(), (mode & S_IFMT) | 0600, found.info.st_rdev) != 0) {
+    } else if (mknod(to.c_str(), (mode & S_IFMT) | 0600, info.st_rdev) != 0) {
       return FailErrno(errno, "mknod ", to);
     }
     ++layer_.inodes;
@@ -246,9 +270,11 @@ class Settling {
 
   UnpackedLayer& layer_;
   const base::Context& context_;
-  MergedView view_;  // this layer and those below
+  MergedView view_;   // this layer and those below
+  MergedView below_;  // those below alone
   std::set<std::string> todo_;
   std::map<std::string, timespec> times_;
+  std::map<std::string, std::string> copies_;  // of replaced targets: path below -> name here
   int moves_ = 0;
 };
 

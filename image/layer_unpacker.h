@@ -49,6 +49,7 @@ struct LayerNotes {
   struct Link {
     uint64_t order = 0;
     std::string target;
+    bool replaced = false;  // later the archive put something else there: the link is to what the layers below have
   };
   std::map<std::string, Link> links;
 };
@@ -59,7 +60,7 @@ struct UnpackedLayer {
   Digest diff_id;       // sha256 of all decompressed bytes
   Compression compression = Compression::kPlain;
   uint64_t tar_bytes = 0;
-  uint64_t bytes = 0;   // of the files, each rounded up to 4 KiB
+  uint64_t bytes = 0;  // of the files, each rounded up to 4 KiB
   uint64_t inodes = 0;
   bool exact = true;            // nothing was replaced, so `inodes` is what is there
   std::optional<uint64_t> sum;  // FileSum of the files, where it could be taken
@@ -68,8 +69,8 @@ struct UnpackedLayer {
 
 // Applies a layer (OCI image layer specification, "Applying Changesets") to an empty folder of its own; whiteouts are
 // written in overlayfs' form (kernel's overlayfs.rst, "whiteouts and opaque directories"). Inflating runs on the
-// caller's thread; hashing the tar and writing files on one thread of the unpacker's, 2 MiB behind at most. Blob digests are
-// the caller's. One caller at a time.
+// caller's thread; hashing the tar and writing files on one thread of the unpacker's, 2 MiB behind at most. Blob
+// digests are the caller's. One caller at a time.
 class LayerUnpacker {
  public:
   // `folder` exists and is empty.

@@ -28,9 +28,13 @@ constexpr std::string_view kWhiteoutMeta = ".wh..wh.";
 constexpr std::string_view kOpaque = ".wh..wh..opq";
 constexpr uint64_t kDiskBlock = 4096;
 
-std::array<timespec, 2> Times(const TarEntry& entry) { return {entry.atime.value_or(entry.mtime), entry.mtime}; }
+std::array<timespec, 2> Times(const TarEntry& entry) {
+  return {entry.atime.value_or(entry.mtime), entry.mtime};
+}
 
-bool IsWhiteoutNode(const struct stat& info) { return S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0); }
+bool IsWhiteoutNode(const struct stat& info) {
+  return S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0);
+}
 
 // AUFS keeps book in files and folders of such names; "opq" alone has a meaning here.
 bool IsWhiteoutMeta(std::string_view clean) {
@@ -67,7 +71,7 @@ std::string LayerWriter::ProcPath(int fd, std::string_view name) const {
 }
 
 Status LayerWriter::TakeNote(size_t bytes) {
-  constexpr size_t kNodeBytes = 64;
+  constexpr size_t kNodeBytes = 128;
   note_bytes_ += bytes + kNodeBytes;
   if (note_bytes_ <= limits_.note_bytes) return {};
   return Fail(Code::kResourceExhausted, "too many folders and hard links that only lower layers can have");
@@ -77,6 +81,7 @@ Status LayerWriter::OnMade(const std::string& path, bool whiteout) {
   ++inodes_;
   bytes_ += kDiskBlock;
   if (++entries_ > limits_.entries) return Fail(Code::kResourceExhausted, "more than ", limits_.entries, " entries");
+  TargetReplaced(path, true);
   // Below a whiteout nothing of the lower layers shows, so there is nothing to inherit either.
   const bool was_link = notes_.links.erase(path) > 0;
   if (whiteout) exact_ = false;
@@ -95,6 +100,21 @@ void LayerWriter::ForgetNotes(const std::string& path) {
   };
   forget(implied_, [](const std::string& key) -> const std::string& { return key; });
   forget(notes_.links, [](const auto& pair) -> const std::string& { return pair.first; });
+}
+
+// What a noted link stands for is no longer at this name. A folder leaves what lower layers have below it.
+void LayerWriter::TargetReplaced(const std::string& path, bool folder) {
+  const auto mark = [&](auto from, const auto& is_in) {
+    while (from != link_targets_.end() && is_in(from->first)) {
+      const auto link = notes_.links.find(from->second);
+      if (link != notes_.links.end() && link->second.target == from->first) link->second.replaced = true;
+      from = link_targets_.erase(from);
+    }
+  };
+  mark(link_targets_.lower_bound(path), [&](const std::string& target) { return target == path; });
+  const std::string below = path + "/";
+  if (!folder)
+    mark(link_targets_.lower_bound(below), [&](const std::string& target) { return target.starts_with(below); });
 }
 
 Status LayerWriter::Begin(const TarEntry& entry) {
@@ -118,6 +138,7 @@ Status LayerWriter::Apply(const TarEntry& entry) {
   // From here on a name without symbolic links on its way.
   name_ = JoinLayerPath(folder_.path, base_);
   cursor_->Touch();
+  if (entry.type != Type::kHardLink) TargetReplaced(name_, entry.type == Type::kFolder);
   switch (entry.type) {
     case Type::kFolder:
       return ApplyFolder(entry);
@@ -142,7 +163,9 @@ Status LayerWriter::ApplyRoot(const TarEntry& entry) {
   return {};
 }
 
-Status LayerWriter::MarkOpaque(std::string_view path) { return SetOpaque((root_path_ / path).native()); }
+Status LayerWriter::MarkOpaque(std::string_view path) {
+  return SetOpaque((root_path_ / path).native());
+}
 
 Status LayerWriter::ApplyWhiteout(std::string_view hidden) {
   if (hidden.empty() || hidden == "." || hidden == "..") return Fail(Code::kInvalidArgument, "a whiteout of nothing");
@@ -150,6 +173,7 @@ Status LayerWriter::ApplyWhiteout(std::string_view hidden) {
   cursor_->Touch();
   if (mknodat(folder_.fd, name.c_str(), S_IFCHR, makedev(0, 0)) == 0) {
     ++inodes_;
+    TargetReplaced(JoinLayerPath(folder_.path, name), false);
     // Times are the archive's or none, so that unpacking twice gives the same.
     const std::array<timespec, 2> epoch{};
     utimensat(folder_.fd, name.c_str(), epoch.data(), AT_SYMLINK_NOFOLLOW);
@@ -241,7 +265,8 @@ Status LayerWriter::End() {
   const UniqueFd file = std::move(file_);
   struct stat info {};
   if (fstat(file.get(), &info) != 0) return FailErrno(errno, "stat ", name_);
-  if (static_cast<uint64_t>(info.st_size) != entry_.size && ftruncate(file.get(), static_cast<off_t>(entry_.size)) != 0) {
+  if (static_cast<uint64_t>(info.st_size) != entry_.size &&
+      ftruncate(file.get(), static_cast<off_t>(entry_.size)) != 0) {
     return FailErrno(errno, "set size of ", name_);
   }
   sum_.End(entry_.size);
@@ -264,9 +289,11 @@ Status LayerWriter::ApplyHardLink(const TarEntry& entry) {
   const std::string base_name(base);
   struct stat there {};
   auto at = base::OpenInRoot(cursor_->root(), parent.empty() ? "." : std::string(parent), O_PATH | O_DIRECTORY);
-  if (!at && at.error().err != ENOENT) return Fail(Code::kInvalidArgument, "hard link to ", target, ": ", at.error().message);
+  if (!at && at.error().err != ENOENT)
+    return Fail(Code::kInvalidArgument, "hard link to ", target, ": ", at.error().message);
   const bool here = at && fstatat(at->get(), base_name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0;
-  if (here && IsWhiteoutNode(there)) return Fail(Code::kInvalidArgument, "hard link to ", target, ", which this layer removes");
+  if (here && IsWhiteoutNode(there))
+    return Fail(Code::kInvalidArgument, "hard link to ", target, ", which this layer removes");
   if (here && S_ISDIR(there.st_mode)) return Fail(Code::kInvalidArgument, "hard link to the folder ", target);
 
   struct stat old {};
@@ -281,9 +308,14 @@ Status LayerWriter::ApplyHardLink(const TarEntry& entry) {
     const std::string& final_target = noted == notes_.links.end() ? target : noted->second.target;
     if (final_target == name_) return {};  // it was this all along, and no layer above has touched it
     RETURN_IF_ERROR(TakeNote(name_.size() + final_target.size()));
-    notes_.links[name_] = {.order = entries_, .target = final_target};
+    const bool replaced = noted != notes_.links.end() && noted->second.replaced;
+    if (!replaced) link_targets_.emplace(final_target, name_);
+    LayerNotes::Link link{.order = entries_, .target = final_target, .replaced = replaced};
+    TargetReplaced(name_, false);
+    notes_.links[name_] = std::move(link);
     return {};
   }
+  TargetReplaced(name_, false);
   // Without AT_SYMLINK_FOLLOW: a link to a symbolic link is a second name of that link.
   if (linkat(at->get(), base_name.c_str(), folder_.fd, base_.c_str(), 0) != 0) {
     return FailErrno(errno, "hard link to ", target);
@@ -323,12 +355,14 @@ Status LayerWriter::ApplyNode(const TarEntry& entry) {
 }
 
 Status LayerWriter::FinishNode(const TarEntry& entry) {
-  if (fchownat(folder_.fd, base_.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno(errno, "chown");
+  if (fchownat(folder_.fd, base_.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return FailErrno(errno, "chown");
   if (entry.type != Type::kSymlink) {
     if (fchmodat(folder_.fd, base_.c_str(), entry.mode, 0) != 0) return FailErrno(errno, "chmod");
     RETURN_IF_ERROR(SetXattrs(-1, ProcPath(folder_.fd, base_), entry.xattrs));
   }
-  if (utimensat(folder_.fd, base_.c_str(), Times(entry).data(), AT_SYMLINK_NOFOLLOW) != 0) return FailErrno(errno, "set times");
+  if (utimensat(folder_.fd, base_.c_str(), Times(entry).data(), AT_SYMLINK_NOFOLLOW) != 0)
+    return FailErrno(errno, "set times");
   return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,9 +19,10 @@
 namespace berth::image {
 
 // OCI image layer specification, "Applying Changesets" and "Whiteouts", in overlayfs' form: a whiteout is a character
-// device 0:0, an opaque folder has trusted.overlay.opaque=y. Where the archive names something twice the last one counts;
-// an entry wins over a whiteout of its name wherever they stand ("can only be hidden by whiteout files in subsequent
-// layers"). Names are cleaned and cannot leave the folder. Attributes that overlayfs gives a meaning are dropped.
+// device 0:0, an opaque folder has trusted.overlay.opaque=y. Where the archive names something twice the last one
+// counts; an entry wins over a whiteout of its name wherever they stand ("can only be hidden by whiteout files in
+// subsequent layers"). Names are cleaned and cannot leave the folder. Attributes that overlayfs gives a meaning are
+// dropped.
 class LayerWriter : public TarSink {
  public:
   // `root` exists, is empty and nobody else writes there.
@@ -53,6 +55,7 @@ class LayerWriter : public TarSink {
   base::Status OnMade(const std::string& path, bool whiteout);
   base::Status Replace();
   void ForgetNotes(const std::string& path);
+  void TargetReplaced(const std::string& path, bool folder);
   base::Status TakeNote(size_t bytes);
   base::Status FinishNode(const TarEntry& entry);
   std::string ProcPath(int fd, std::string_view name) const;
@@ -61,14 +64,16 @@ class LayerWriter : public TarSink {
   const LayerLimits limits_;
   std::optional<FolderCursor> cursor_;
 
-  TarEntry entry_;          // of the file being written
+  TarEntry entry_;  // of the file being written
   base::UniqueFd file_;
-  std::string name_;        // of the current entry, clean
-  std::string base_;        // its last component
-  CurrentFolder folder_;    // where it goes
+  std::string name_;      // of the current entry, clean
+  std::string base_;      // its last component
+  CurrentFolder folder_;  // where it goes
 
   std::set<std::string, std::less<>> implied_;
   LayerNotes notes_;
+  std::multimap<std::string, std::string, std::less<>>
+      link_targets_;  // target -> name, of links whose target is as it was
   size_t note_bytes_ = 0;
   uint64_t entries_ = 0;
   uint64_t file_bytes_ = 0;

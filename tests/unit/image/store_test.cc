@@ -250,6 +250,51 @@ TEST_F(StoreTest, HardLinkIntoALowerLayerCopiesTheTargetUp) {
   EXPECT_EQ(std::filesystem::read_symlink(Diff(image, 2) / "s2"), "x");
 }
 
+TEST_F(StoreTest, HardLinkKeepsWhatItsTargetWasWhenTheArchiveReplacesThatLater) {
+  const std::vector<TarItem> below{File("f", "old"), File("d/f", "old"), File("g", "other")};
+  struct Case {
+    const char* name;
+    std::vector<TarItem> later;
+  };
+  const std::vector<Case> cases{
+      {"file", {File("f", "new"), File("d/f", "new")}},
+      {"node", {Symlink("f", "g"), {.name = "d/f", .type = '6'}}},
+      {"folder", {Folder("f"), File("d/f/x")}},
+      {"link", {HardLink("f", "g"), HardLink("d/f", "g")}},
+      {"whiteout", {File(".wh.f"), File("d/.wh.f")}},
+      {"parent", {File("f", "new"), File("d", "new")}},
+      {"parent whiteout", {File("f", "new"), File(".wh.d")}},
+  };
+  for (const Case& one : cases) {
+    // The second link is of another name for the first, the third comes after the change.
+    std::vector<TarItem> items{HardLink("l1", "f"), HardLink("m1", "d/f"), HardLink("l2", "f"), HardLink("m2", "m1")};
+    items.insert(items.end(), one.later.begin(), one.later.end());
+    items.push_back(HardLink("m3", "m2"));
+    const ImagePtr image = Put({below, items}, "docker.io/library/a:1", one.name);
+    for (const char* name : {"l1", "l2", "m1", "m2", "m3"}) EXPECT_EQ(base::ReadFile(Diff(image, 1) / name).value_or("none"), "old") << one.name << ' ' << name;
+    struct stat info {};
+    ASSERT_EQ(lstat((Diff(image, 1) / "l1").c_str(), &info), 0);
+    EXPECT_EQ(info.st_nlink, 2u) << one.name;
+    ASSERT_EQ(lstat((Diff(image, 1) / "m1").c_str(), &info), 0);
+    EXPECT_EQ(info.st_nlink, 3u) << one.name;
+  }
+}
+
+TEST_F(StoreTest, HardLinkThroughALowerLinkIsToTheFileThatTheArchiveHadPutThere) {
+  const ImagePtr image = Put({{Folder("e"), Symlink("d", "e"), File("e/f", "old")}, {File("e/f", "new"), HardLink("l", "d/f"), HardLink("back", "l"), HardLink("e/f2", "e/f")}});
+  EXPECT_EQ(base::ReadFile(Diff(image, 1) / "l").value_or("none"), "new");
+  struct stat info {};
+  ASSERT_EQ(lstat((Diff(image, 1) / "back").c_str(), &info), 0);
+  EXPECT_EQ(info.st_nlink, 4u);
+}
+
+TEST_F(StoreTest, NamesThatAreLinkedBackAndForthStayOneFile) {
+  const ImagePtr image = Put({{File("f", "old")}, {HardLink("l", "f"), HardLink("f", "l")}});
+  struct stat info {};
+  ASSERT_EQ(lstat((Diff(image, 1) / "f").c_str(), &info), 0);
+  EXPECT_EQ(info.st_nlink, 2u);
+}
+
 TEST_F(StoreTest, HardLinkToWhatIsNowhereOrHiddenIsRefused) {
   EXPECT_FALSE(Build({{HardLink("link", "nowhere")}}));
   EXPECT_FALSE(Build({{File("f")}, {File(".wh.f")}, {HardLink("link", "f")}}));
