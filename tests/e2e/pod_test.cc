@@ -200,11 +200,12 @@ TEST_P(Pod, ANewAttemptOfAStoppedPodIsAnotherPod) {
 }
 
 TEST_P(Pod, PodsBelowOneParentLeaveEachOtherAlone) {
+  const std::string parent = isolation.systemd ? "berthshared-parent.slice" : "/berth-e2e-shared/parent";
   std::vector<std::string> pods;
   std::string container;
   for (int i = 0; i < 2; ++i) {
     auto config = OnNode::Pod();
-    config.mutable_linux()->set_cgroup_parent("/berth-e2e-shared/parent");
+    config.mutable_linux()->set_cgroup_parent(parent);
     pods.push_back(RunPod(config));
     auto created = cri().Create(pods.back(), Container({"sleep", "1000"}), config);
     ASSERT_CALL_OK(created);
@@ -215,7 +216,16 @@ TEST_P(Pod, PodsBelowOneParentLeaveEachOtherAlone) {
   EXPECT_EQ(cri().Status(container)->status().state(), v1::CONTAINER_RUNNING);
   ASSERT_CALL_OK(cri().RemovePod(pods[1]));
   // What is above the parent is whoever's named it.
-  for (const char* hierarchy : {"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd", ""})
+  if (isolation.systemd) {
+    auto stopped = base::Run({.spawn = {.program = "/usr/bin/systemctl",
+                                        .arguments = {"systemctl", "stop", "berthshared.slice"},
+                                        .environment = {"PATH=/usr/bin:/bin"}}},
+                             base::Context().WithTimeout(std::chrono::seconds(60)));
+    ASSERT_STATUS_OK(stopped);
+    return;
+  }
+  for (const char* hierarchy :
+       {"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd", ""})
     ::rmdir((base::Path("/sys/fs/cgroup") / hierarchy / "berth-e2e-shared").c_str());
 }
 
