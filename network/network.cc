@@ -116,22 +116,12 @@ base::Result<Attachment> Network::Add(const AttachRequest& request, const base::
 
   // The intent: should we die in the middle, DEL knows what to undo and with which configuration.
   RETURN_IF_ERROR(cache_.Put(cached, base::Durability::kVolatile), "network ", list.name);
-  auto attachment = [&]() -> base::Result<Attachment> {
-    ASSIGN_OR_RETURN(cached.result, run.Add(context));
-    ASSIGN_OR_RETURN(Attachment out, ParseResult(cached.result, list.version, options_.ip_preference));
-    RETURN_IF_ERROR(cache_.Put(cached, options_.cache_durability));
-    return out;
-  }();
-  if (attachment) return attachment;
-  base::Error error = base::Wrap(std::move(attachment).error(), "network ", list.name);
-  if (const auto undone = Undo(run, cached); !undone) error.clean_up = undone.error().Text();
-  return tl::make_unexpected(std::move(error));
-}
-
-base::Status Network::Undo(const ListRun& run, const CachedAttachment& attachment) const {
-  // The caller's context may be what ended ADD; each plugin still has its own limit.
-  RETURN_IF_ERROR(run.Del(attachment.result, base::Context()));
-  return cache_.Remove(attachment);
+  ASSIGN_OR_RETURN(cached.result, run.Add(context), "network ", list.name);
+  auto attachment = ParseResult(cached.result, list.version, options_.ip_preference);
+  // Before the look at whether it is of use: DEL wants what ADD said.
+  RETURN_IF_ERROR(cache_.Put(cached, options_.cache_durability), "network ", list.name);
+  if (!attachment) return tl::make_unexpected(base::Wrap(std::move(attachment).error(), "network ", list.name));
+  return attachment;
 }
 
 base::Status Network::Del(const AttachRequest& request, const base::Context& context, const Observer& observer) {

@@ -42,9 +42,8 @@ class Network {
   // Makes the cache folder and reads the configuration once. A missing or broken configuration is no error here.
   static base::Result<std::unique_ptr<Network>> Open(Options options);
 
-  // Runs ADD of the whole list. When that fails, or when the answer holds no address, runs DEL of the whole list with
-  // time of its own, even if `context` has ended; what DEL could not undo is in Error::clean_up, and Del must be called
-  // again. kUnavailable when there is no usable configuration (the text is that of Status) or a plugin's binary is missing,
+  // Runs ADD of the whole list. When that fails, or when the answer holds no address, what was done so far stands, and Del
+  // undoes it: the caller has it in its ledger. kUnavailable when there is no usable configuration (the text is that of Status) or a plugin's binary is missing,
   // kAlreadyExists when the sandbox is attached. Costs the plugins, two small files, no flush unless asked for.
   base::Result<Attachment> Add(const AttachRequest& request, const base::Context& context, const Observer& observer = {});
 
@@ -89,7 +88,6 @@ class Network {
   explicit Network(Options options);
   base::Status FindPlugins(const ConfigList& list) const;  // all binaries are there
   ListRun RunOf(const ConfigList& list, const Observer& observer) const;
-  base::Status Undo(const ListRun& run, const CachedAttachment& attachment) const;
   base::Status DelCached(const CachedAttachment& attachment, const base::Path& netns, const base::Context& context,
                          const Observer& observer) const;
   base::Error NotConfigured(const LoadedConfig& loaded) const;

@@ -45,29 +45,33 @@ TEST_F(NetworkTest, ResultOfOlderVersionIsConvertedForTheNextPlugin) {
   EXPECT_EQ(calls_->At(1).input["prevResult"], Json::parse(R"({"cniVersion":"1.0.0","ips":[{"address":"10.0.0.9/24"}]})"));
 }
 
-TEST_F(NetworkTest, FailedAddIsUndoneOverTheWholeList) {
+TEST_F(NetworkTest, FailedAddIsUndoneByDelOverTheWholeList) {
   calls_->Fails("second ADD", "plugin second failed (ADD): no");
   const auto attachment = Net().Add(Pod(), {});
   ASSERT_FALSE(attachment);
   EXPECT_EQ(attachment.error().Text(), "network pods: plugin second failed (ADD): no");
+  EXPECT_THAT(calls_->Commands(), ElementsAre("ADD first", "ADD second"));
+  EXPECT_TRUE(Net().Del(Pod(), {}));
   EXPECT_THAT(calls_->Commands(), ElementsAre("ADD first", "ADD second", "DEL second", "DEL first"));
   EXPECT_FALSE(base::Exists(CacheFile()));
 }
 
-TEST_F(NetworkTest, FailedAddThatCannotBeUndoneSaysSoAndIsKept) {
+TEST_F(NetworkTest, FailedAddThatCannotBeUndoneIsKept) {
   calls_->Fails("second ADD", "cause");
   calls_->Fails("first DEL", "plugin first failed (DEL): stuck");
   const auto attachment = Net().Add(Pod(), {});
   ASSERT_FALSE(attachment);
   EXPECT_THAT(attachment.error().message, HasSubstr("cause"));
-  EXPECT_THAT(attachment.error().clean_up, HasSubstr("stuck"));
+  const base::Status undone = Net().Del(Pod(), {});
+  ASSERT_FALSE(undone);
+  EXPECT_THAT(undone.error().message, HasSubstr("stuck"));
   EXPECT_THAT(*Net().Attached(), ElementsAre("abc"));
   calls_->answers.erase("first DEL");
   EXPECT_TRUE(Net().Del(Pod(), {}));
   EXPECT_THAT(*Net().Attached(), IsEmpty());
 }
 
-TEST_F(NetworkTest, AddIsUndoneEvenWhenTheCallerLeft) {
+TEST_F(NetworkTest, AddOfACallerThatLeftIsUndoneByDel) {
   const base::Context context = base::Context::Make("call");
   calls_->answers["first ADD"] = [&](const FakeCalls::Call&) {
     context.Cancel();
@@ -76,15 +80,18 @@ TEST_F(NetworkTest, AddIsUndoneEvenWhenTheCallerLeft) {
   const auto attachment = Net().Add(Pod(), context);
   ASSERT_FALSE(attachment);
   EXPECT_EQ(attachment.error().code, Code::kCancelled);
+  EXPECT_TRUE(Net().Del(Pod(), {}));
   EXPECT_THAT(calls_->Commands(), ElementsAre("ADD first", "DEL second", "DEL first"));
 }
 
-TEST_F(NetworkTest, AnswerWithoutAddressIsUndone) {
+TEST_F(NetworkTest, AnswerWithoutAddressIsUndoneWithThatAnswer) {
   calls_->Answers("second ADD", "{}");
   const auto attachment = Net().Add(Pod(), {});
   ASSERT_FALSE(attachment);
   EXPECT_THAT(attachment.error().Text(), HasSubstr("failed to find network info for sandbox"));
+  EXPECT_TRUE(Net().Del(Pod(), {}));
   EXPECT_THAT(calls_->Commands(), ElementsAre("ADD first", "ADD second", "DEL second", "DEL first"));
+  EXPECT_TRUE(calls_->At(2).input.contains("prevResult"));
 }
 
 TEST_F(NetworkTest, AnswerThatIsNoResultNamesThePlugin) {

@@ -221,7 +221,7 @@ TEST_F(Lifecycle, PodWhoseNetworkFailsLeavesNothing) {
   const auto reply = RunPodSandbox(services(), NetworkPodRequest("web"), Bounded());
   ASSERT_FALSE(reply);
   EXPECT_NE(TextOf(reply).find("no addresses left"), std::string::npos) << TextOf(reply);
-  EXPECT_GE(CountPlugin("DEL first"), 1u);
+  EXPECT_EQ(CountPlugin("DEL first"), 1u);
   EXPECT_EQ(Leftovers(), Names{});
 }
 
@@ -293,6 +293,12 @@ TEST_F(Lifecycle, ExecAndReopenWantARunningContainer) {
   ASSERT_EQ(rename(log.c_str(), (log.native() + ".1").c_str()), 0);
   EXPECT_OK(ReopenContainerLog(services(), reopen, Bounded()));
   EXPECT_TRUE(base::Exists(log));
+}
+
+TEST_F(Lifecycle, LogIsInTheFolderThatIsSentWithTheContainer) {
+  auto request = ContainerRequest(RunPod("web"), "app");
+  request.mutable_sandbox_config()->set_log_directory((*temp_ / "logs/elsewhere").native());
+  EXPECT_EQ(StatusOf(Create(request)).log_path(), (*temp_ / "logs/elsewhere/app.log").native());
 }
 
 TEST_F(Lifecycle, VerboseStatusIsJsonWithTheRequest) {
