@@ -177,6 +177,8 @@ class Containers {
   base::Path Bundle(const std::string& id) const { return RunFolder(id) / "bundle"; }
   base::Path MonitorSocket(const std::string& id) const { return Bundle(id) / "monitor.sock"; }
   base::Path ExitFile(const std::string& id) const { return StateFolder(id) / "exit"; }
+  base::Path UpdateFile(const std::string& id) const { return Bundle(id) / "update.json"; }      // while one is under way
+  base::Path StartingFile(const std::string& id) const { return Bundle(id) / "starting"; }       // since when
   base::Path CheckpointFolder(const std::string& id) const { return StateFolder(id) / "checkpoint"; }  // while one is written
   base::Path RestoreFolder(const std::string& id) const { return StateFolder(id) / "restore"; }
   base::Result<std::shared_ptr<oci::Runtime>> RuntimeOf(const std::string& handler) const;
@@ -210,6 +212,8 @@ class Containers {
   base::Status Kill(const Container& container);
   base::Status SignalFirst(const Container& container, const LivePtr& live, int signal);
   base::Status SetLimits(const Container& container, const oci::Resources& limits, kernel::CgroupChange& change, const base::Context& context);
+  base::Status EndUpdate(const Container& container);  // one that a former daemon was killed in
+  base::Status TellRuntimeLimits(const std::string& id);
   void RunStop(const std::string& id, const LivePtr& live, const std::string& request);
   base::Status WaitExited(const std::string& id, const LivePtr& live, const base::Context& context);
   void OnExit(const std::string& id, std::optional<conmon::ExitRecord> record);
@@ -217,6 +221,7 @@ class Containers {
   void Discard(const std::string& id);  // state folder to the trash, layers let go
 
   void UndoBehind(const std::string& id, std::shared_ptr<state::Ledger> ledger, std::string why);
+  int64_t ReadStarting(const std::string& id) const;  // 0: nobody has begun to start it
   base::Status FindOutStarted(const std::string& id, const std::string& runtime);
   base::Status RecoverOne(const std::string& id, const Container& container, const std::function<void(const std::string&)>& report);
 

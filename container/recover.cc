@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "base/strings.h"
 #include "base/time.h"
 #include "conmon/client.h"
 #include "container/containers.h"
@@ -93,6 +94,7 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
     return {};
   }
 
+  if (same_boot) live->starting = ReadStarting(id);
   auto record = conmon::ReadExitRecord(ExitFile(id));
   if (record && *record) {
     OnExit(id, **record);
@@ -112,6 +114,7 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
               base::Durability::kVolatile);
     return Kill(container);
   }
+  if (base::Status ended = EndUpdate(container); !ended) report(base::Cat("container ", id, ": ", ended.error().Text()));
   if (const auto group = kernel::ResolveCgroup(container.cgroups_path); group && parts_.cgroups->unified()) {
     live->exec_leftovers.With([&](std::vector<base::Path>& folders) { folders = FindExecGroups(*parts_.cgroups, *group); });
   }
@@ -136,15 +139,27 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
   return {};
 }
 
+int64_t Containers::ReadStarting(const std::string& id) const {
+  const auto text = base::ReadFile(StartingFile(id));
+  const auto time = text ? base::ParseInt(*text) : std::nullopt;
+  return time && *time > 0 ? *time : 0;
+}
+
 // A start whose outcome nobody noted: the runtime knows. Behind, because it may take its time.
 base::Status Containers::FindOutStarted(const std::string& id, const std::string& runtime_name) {
+  const LivePtr live = FindLive(id);
+  int64_t starting = live ? live->starting.load() : 0;
   ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(runtime_name));
   ASSIGN_OR_RETURN(const oci::State state, runtime->GetState(id, life_.WithTimeout(std::chrono::seconds(10))));
+  // The runtime had not been told yet; another start may have begun meanwhile.
+  if (state.phase == oci::Phase::kCreated && live && live->starting.compare_exchange_strong(starting, 0)) {
+    (void)base::RemoveFile(StartingFile(id));
+  }
   if (state.phase != oci::Phase::kRunning) return {};
-  const auto run = [](const Container& old) -> base::Result<Container> {
+  const auto run = [&](const Container& old) -> base::Result<Container> {
     Container changed = old;
     if (changed.state == State::kCreated) changed.state = State::kRunning;
-    if (changed.started_at == 0) changed.started_at = base::UnixNanos();
+    if (changed.started_at == 0) changed.started_at = starting != 0 ? starting : base::UnixNanos();
     return changed;
   };
   RETURN_IF_ERROR(store_.Update(id, run, state::Persist::kBestEffort));

@@ -39,6 +39,8 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
   stage.Enter("runtime start");
   const LivePtr live = FindLive(id);
   if (live) live->starting = base::UnixNanos();
+  // A daemon that is killed now leaves the time to the next one. Without a byte free it is only that which is lost.
+  if (live) (void)base::WriteFile(StartingFile(id), std::to_string(live->starting));
   base::Status started = container->restored ? StartRestored(id, *runtime, context, stage) : runtime->Start(id, context);
   if (!started && !container->restored) {
     // A daemon that was killed between the runtime's start and the record's leaves a container that runs already.
@@ -47,6 +49,7 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
   }
   if (!started) {
     if (live) live->starting = 0;
+    (void)base::RemoveFile(StartingFile(id));
     SetExited(id, {.code = 128, .finished_at = base::UnixNanos(), .reason = "StartError", .message = started.error().message},
               base::Durability::kVolatile);
     if (base::Status killed = Kill(*container); !killed) started.error().clean_up = killed.error().message;

@@ -5,6 +5,7 @@
 #include "container/containers.h"
 #include "container/limits.h"
 #include "container/live.h"
+#include "container/unfinished_update.h"
 #include "cri-proto/api.pb.h"
 
 namespace berth::container {
@@ -45,7 +46,10 @@ base::Status Containers::UpdateResources(const std::string& id_or_prefix, const 
   const cri::LinuxContainerResources merged = MergeResources(old, update);
   ASSIGN_OR_RETURN(oci::Resources whole, MapResources(merged, parts_.spec.resources));
 
-  kernel::CgroupChange change;
+  // Written before each change: should this daemon be killed, the next one knows what to put back.
+  kernel::CgroupChange change([&](const auto& kept) {
+    return base::WriteFile(UpdateFile(id), Encode(UnfinishedUpdate{.record = old, .kept = kept}));
+  });
   base::Status done = SetLimits(*container, OnlyUpdated(whole, update), change, context);
   if (done) {
     auto config = std::make_shared<cri::ContainerConfig>(*container->config);
@@ -59,7 +63,11 @@ base::Status Containers::UpdateResources(const std::string& id_or_prefix, const 
     if (auto kept = store_.Update(id, keep, state::Persist::kMust, base::Durability::kDurable); !kept)
       done = tl::make_unexpected(kept.error());
   }
-  if (done) return {};
+  if (done) {
+    // One that stays is seen to be done by its record.
+    (void)base::RemoveFile(UpdateFile(id));
+    return {};
+  }
   base::Error& error = done.error();
   // systemd would bring the new values back at its next reload.
   if (parts_.systemd_cgroup) {
@@ -72,12 +80,43 @@ base::Status Containers::UpdateResources(const std::string& id_or_prefix, const 
     }
   }
   error.clean_up += change.Undo();
+  (void)base::RemoveFile(UpdateFile(id));
   // A group that has gone is a container that has ended meanwhile.
   if (const auto now = Find(id); !now || now.value()->state == State::kExited)
     error.code = Code::kFailedPrecondition;
   else if (error.err == EINVAL || error.err == ERANGE)
     error.code = Code::kInvalidArgument;
   return done;
+}
+
+// The caller had no answer, so either is right; what the record says is.
+base::Status Containers::EndUpdate(const Container& container) {
+  const base::Path file = UpdateFile(container.id);
+  if (!base::Exists(file)) return {};
+  ASSIGN_OR_RETURN(const std::string text, base::ReadFile(file));
+  ASSIGN_OR_RETURN(UnfinishedUpdate update, DecodeUpdate(text));
+  std::string problems;
+  if (!IsDone(update, container.config->linux().resources())) {
+    problems = kernel::CgroupChange(nullptr, std::move(update.kept)).Undo();
+    // As above; the start waits for no runtime.
+    if (parts_.systemd_cgroup) RETURN_IF_ERROR(Submit([this, id = container.id] { (void)TellRuntimeLimits(id); }));
+  }
+  RETURN_IF_ERROR(base::RemoveFile(file));
+  if (!problems.empty()) return Fail(Code::kInternal, "an update was cut short: ", problems);
+  return {};
+}
+
+base::Status Containers::TellRuntimeLimits(const std::string& id) {
+  const LivePtr live = FindLive(id);
+  if (!live) return {};
+  const base::Context context = life_.WithTimeout(kUndoTime);
+  const std::unique_lock turn(live->updating, context.deadline());
+  if (!turn) return {};
+  ASSIGN_OR_RETURN(const auto container, Find(id));
+  const cri::LinuxContainerResources& record = container->config->linux().resources();
+  ASSIGN_OR_RETURN(const oci::Resources whole, MapResources(record, parts_.spec.resources));
+  ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
+  return runtime->Update(id, oci::ToJson(OnlyUpdated(whole, record)), context);
 }
 
 // The OCI runtime's own update promises no all or nothing, names no field in its errors and costs a process; so the files are

@@ -20,17 +20,19 @@ base::Status PutBack(const base::Path& file, const std::string& old) {
 
 base::Status CgroupChange::Keep(const base::Path& file) {
   ASSIGN_OR_RETURN(std::string old, base::ReadFile(file, kMaxFile));
-  kept_.push_back({.file = file, .old = std::move(old)});
-  return {};
+  return Add({.file = file, .old = std::move(old)});
 }
 
 base::Status CgroupChange::Write(const base::Path& file, std::string_view value) {
-  RETURN_IF_ERROR(Keep(file));
-  if (base::Trim(kept_.back().old) == value) {
-    kept_.pop_back();
-    return {};
-  }
+  ASSIGN_OR_RETURN(std::string old, base::ReadFile(file, kMaxFile));
+  if (base::Trim(old) == value) return {};
+  RETURN_IF_ERROR(Add({.file = file, .old = std::move(old)}));
   return base::WriteKernelFile(file, value);
+}
+
+base::Status CgroupChange::Add(Kept kept) {
+  kept_.push_back(std::move(kept));
+  return noted_ ? noted_(kept_) : base::Status();
 }
 
 std::string CgroupChange::Undo() {

@@ -54,6 +54,22 @@ TEST_F(RuntimeFault, FailedStartLeavesAnExitedContainerThatSaysWhy) {
   Repair();
 }
 
+TEST_F(RuntimeFault, ContainerThatStartedAndEndedInTheDaemonsAbsenceHasBothTimes) {
+  Made made = CreateContainer(Sh("exit 7"));
+  // The daemon is killed as soon as it has asked for the start, which goes on.
+  Fault("start", "kill -9 $PPID; \"$REAL\" \"$@\"; echo done > $0.started; exit");
+  EXPECT_FALSE(cri().Start(made.container).ok());
+  ASSERT_STATUS_OK(daemon().Kill());
+  const base::Path started = daemon().runtime_script("scripted").native() + ".started";
+  ASSERT_TRUE(Eventually([&] { return base::Exists(started); }));
+  Repair();
+  StartAgain();
+  const v1::ContainerStatus status = WaitExited(made.container);
+  EXPECT_EQ(status.exit_code(), 7);
+  EXPECT_GE(status.started_at(), status.created_at());
+  EXPECT_GE(status.finished_at(), status.started_at());
+}
+
 TEST_F(RuntimeFault, HangingCreateFailsAndTheNextTrySucceeds) {
   auto pod_config = Pod();
   std::string pod = RunPod(pod_config);

@@ -1,4 +1,11 @@
 // UpdateContainerResources and UpdatePodSandboxResources, looked at in the container's cgroup and in its status.
+#include <poll.h>
+#include <sys/inotify.h>
+
+#include <cstring>
+#include <thread>
+
+#include "base/context.h"
 #include "base/strings.h"
 #include "tests/e2e/harness/cgroups.h"
 #include "tests/e2e/harness/fixture.h"
@@ -116,6 +123,29 @@ TEST_P(Update, NewLimitsAreShownAfterTheDaemonWasKilled) {
   EXPECT_EQ(Shown(made.container).cpu_quota(), 30000);
   EXPECT_EQ(Shown(made.container).memory_limit_in_bytes(), 64 * kMiB);
   EXPECT_EQ(Quota(made), QuotaOf(30000, 100000));
+}
+
+// The kill comes as soon as the first of two limits is the kernel's: sometimes before the record is written, sometimes after.
+TEST_P(Update, DaemonKilledInTheMiddleLeavesLimitsAndRecordTheSame) {
+  const Made made = Create(true);
+  const base::Path file = ContainerGroup(made, "cpu") / (V2() ? "cpu.max" : "cpu.cfs_quota_us");
+  for (int64_t i = 1; i <= 12; ++i) {
+    const base::UniqueFd changes(inotify_init1(IN_CLOEXEC));
+    ASSERT_GE(inotify_add_watch(changes.get(), file.c_str(), IN_MODIFY), 0) << strerror(errno);
+    std::thread caller([&] {
+      (void)Send(made.container, [&](v1::LinuxContainerResources& resources) {
+        resources.set_cpu_quota(20000 + i * 1000);
+        resources.set_memory_limit_in_bytes((64 + i) * kMiB);
+      });
+    });
+    EXPECT_TRUE(base::Context().WithTimeout(std::chrono::seconds(90)).Wait(changes.get(), POLLIN, file.native()));
+    EXPECT_TRUE(daemon().Kill());
+    caller.join();
+    StartAgain();
+    const auto shown = Shown(made.container);
+    EXPECT_EQ(Quota(made), QuotaOf(shown.cpu_quota(), 100000)) << "round " << i;
+    EXPECT_EQ(Memory(made), std::to_string(shown.memory_limit_in_bytes())) << "round " << i;
+  }
 }
 
 TEST_P(Update, ItIsAllOrNothing) {
