@@ -12,6 +12,7 @@
 #include "container/creation.h"
 #include "container/image_volumes.h"
 #include "container/live.h"
+#include "container/mounts.h"
 #include "container/process.h"
 #include "container/selinux.h"
 #include "container/stop_signal.h"
@@ -125,7 +126,7 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   container.image_ref = image.repo_digests.empty() ? image.id : image.repo_digests.front();
   for (const image::Digest& chain_id : image.chain_ids) container.chain_ids.push_back(chain_id.str());
   ASSIGN_OR_RETURN(container.stop_signal, StopSignal(static_cast<int>(config.stop_signal()), creation.image->config.stop_signal));
-  const auto& namespaces = config.linux().security_context().namespace_options();
+  const auto& namespaces = NamespacesOf(config, creation.pod);
   container.own_pid_namespace = namespaces.pid() == cri::CONTAINER;
   if (namespaces.pid() == cri::TARGET) {
     ASSIGN_OR_RETURN(const auto target, Find(namespaces.target_id()), "namespace_options.target_id");
@@ -231,6 +232,8 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   creation.container.groups = creation.user.groups;
   // The image's volumes become plain folders of the writable layer; the working directory is made when it is missing.
   for (const std::string& volume : creation.image->config.volumes) {
+    // What is mounted there may be a file.
+    if (IsCovered(creation.config, volume)) continue;
     RETURN_IF_ERROR(MakeOwnedFolders(root.get(), volume, creation.pod), "image volume ", volume);
   }
   ASSIGN_OR_RETURN(const std::string cwd, WorkingDirectory(creation.config, creation.image->config));

@@ -160,6 +160,14 @@ base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& opt
 
 }  // namespace
 
+bool IsCovered(const cri::ContainerConfig& config, const std::string& path) {
+  const std::string wanted = Clean(path);
+  return std::any_of(config.mounts().begin(), config.mounts().end(), [&](const cri::Mount& mount) {
+    const std::string covers = Clean(mount.container_path());
+    return wanted == covers || IsBelow(wanted, covers);
+  });
+}
+
 base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options,
                                   kernel::ForeignPaths& paths, const base::Context& context) {
   MountPlan plan;

@@ -28,6 +28,9 @@ struct MountOptions {
   std::vector<base::Path> image_volumes;  // ImageVolumes::sources: by index of the request's mounts
 };
 
+// Whether a mount of the request is at `path` or above it.
+bool IsCovered(const cri::ContainerConfig& config, const std::string& path);
+
 // Looks at host paths through `paths` and makes missing ones as folders, as both established runtimes do. A mount of the
 // request replaces the default one at the same place; one of /dev or /sys also those below. kInvalidArgument names the
 // mount's container_path; an unsupported request is an error, never dropped. selinux_relabel is RelabelVolumes' work.

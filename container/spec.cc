@@ -42,6 +42,10 @@ std::vector<std::string> DefaultReadonlyPaths() { return {"/proc/bus", "/proc/fs
 base::Status CheckNamespaces(const cri::NamespaceOption& wanted, const cri::NamespaceOption& pod) {
   if (wanted.network() != pod.network()) return Fail(Code::kInvalidArgument, "namespace_options.network differs from the pod's");
   if (wanted.ipc() != pod.ipc()) return Fail(Code::kInvalidArgument, "namespace_options.ipc differs from the pod's");
+  // What is unknown here would leave the container in the host's.
+  if (!cri::NamespaceMode_IsValid(wanted.pid())) {
+    return Fail(Code::kInvalidArgument, "namespace_options.pid ", static_cast<int>(wanted.pid()), " is unknown");
+  }
   if (wanted.pid() == cri::POD && pod.pid() != cri::POD) {
     return Fail(Code::kInvalidArgument, "namespace_options.pid is POD, but the pod shares no pid namespace");
   }
@@ -50,6 +54,9 @@ base::Status CheckNamespaces(const cri::NamespaceOption& wanted, const cri::Name
   }
   if (wanted.pid() == cri::TARGET && wanted.target_id().empty()) {
     return Fail(Code::kInvalidArgument, "namespace_options.target_id is missing");
+  }
+  if (wanted.pid() != cri::TARGET && !wanted.target_id().empty()) {
+    return Fail(Code::kInvalidArgument, "namespace_options.target_id is for pid TARGET alone");
   }
   // Absent is the host's.
   const auto host = [](const cri::NamespaceOption& option) { return !option.has_userns_options() || option.userns_options().mode() == cri::NODE; };
@@ -73,16 +80,12 @@ base::Status CheckSecurity(const cri::LinuxContainerSecurityContext& security, c
 
 std::vector<oci::Namespace> Namespaces(const SpecRequest& request) {
   const Pod& pod = request.pod;
-  const auto& security = request.config.linux().security_context();
   std::vector<oci::Namespace> out = {{"mount", ""}};
   if (pod.user_namespace) out.push_back({"user", pod.user_namespace->path.native()});
   if (!pod.net_namespace.empty()) out.push_back({"network", pod.net_namespace.native()});
   if (!pod.uts_namespace.empty()) out.push_back({"uts", pod.uts_namespace.native()});
   if (!pod.ipc_namespace.empty()) out.push_back({"ipc", pod.ipc_namespace.native()});
-  // Without options of its own a container follows its pod.
-  const auto& own = security.has_namespace_options() ? security.namespace_options()
-                                                     : pod.config->linux().security_context().namespace_options();
-  switch (own.pid()) {
+  switch (NamespacesOf(request.config, pod).pid()) {
     case cri::POD: out.push_back({"pid", pod.pid_namespace.native()}); break;
     case cri::CONTAINER: out.push_back({"pid", ""}); break;
     case cri::TARGET: out.push_back({"pid", request.target_namespace.native()}); break;
@@ -149,7 +152,13 @@ void Annotate(const SpecRequest& request, const Handler& handler, oci::Spec& spe
 
 }  // namespace
 
+const cri::NamespaceOption& NamespacesOf(const cri::ContainerConfig& config, const Pod& pod) {
+  const auto& own = config.linux().security_context();
+  return own.has_namespace_options() ? own.namespace_options() : pod.config->linux().security_context().namespace_options();
+}
+
 base::Status CheckConfig(const cri::ContainerConfig& config, const Pod& pod) {
+  if (config.has_windows()) return Fail(Code::kInvalidArgument, "config.windows: this node runs Linux containers");
   if (config.metadata().name().empty()) return Fail(Code::kInvalidArgument, "config.metadata.name is missing");
   if (config.image().image().empty()) return Fail(Code::kInvalidArgument, "config.image is missing");
   if (auto devices = CdiNames(config); !devices) return tl::make_unexpected(std::move(devices).error());

@@ -19,6 +19,10 @@
 #include "kernel/foreign_path.h"
 #include "oci/spec.h"
 
+namespace runtime::v1 {
+class NamespaceOption;
+}  // namespace runtime::v1
+
 namespace berth::container {
 
 // What the host and the configuration say; the same for every container.
@@ -48,6 +52,9 @@ struct SpecRequest {
   Labels labels;
   base::Path target_namespace;   // pid namespace to join in mode TARGET
 };
+
+// The container's own, or its pod's where it says nothing.
+const cri::NamespaceOption& NamespacesOf(const cri::ContainerConfig& config, const Pod& pod);
 
 // Checks what can be checked without the image and without any effect: for the start of CreateContainer.
 base::Status CheckConfig(const cri::ContainerConfig& config, const Pod& pod);

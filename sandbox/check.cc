@@ -37,6 +37,7 @@ base::Status CheckNamespaces(const cri::NamespaceOption& options) {
     return Fail(Code::kInvalidArgument, "namespace_options.pid: a pod has POD, CONTAINER or NODE");
   }
   if (options.pid() == cri::TARGET) return Fail(Code::kInvalidArgument, "namespace_options.pid: TARGET is for containers alone");
+  if (!options.target_id().empty()) return Fail(Code::kInvalidArgument, "namespace_options.target_id is for containers alone");
   if (!options.has_userns_options()) return {};
   const cri::UserNamespace& user = options.userns_options();
   switch (user.mode()) {
@@ -80,9 +81,13 @@ base::Status CheckConfig(const cri::PodSandboxConfig& config, bool systemd_cgrou
   if (metadata.name().empty()) return Fail(Code::kInvalidArgument, "config.metadata.name is missing");
   if (metadata.namespace_().empty()) return Fail(Code::kInvalidArgument, "config.metadata.namespace is missing");
   if (metadata.uid().empty()) return Fail(Code::kInvalidArgument, "config.metadata.uid is missing");
+  if (config.has_windows()) return Fail(Code::kInvalidArgument, "config.windows: this node runs Linux pods");
   for (const cri::PortMapping& mapping : config.port_mappings()) {
     if (mapping.host_port() < 0 || mapping.host_port() > 65535 || mapping.container_port() < 0 || mapping.container_port() > 65535) {
       return Fail(Code::kInvalidArgument, "port_mappings: a port is out of range");
+    }
+    if (!cri::Protocol_IsValid(mapping.protocol())) {
+      return Fail(Code::kInvalidArgument, "port_mappings: protocol ", static_cast<int>(mapping.protocol()), " is unknown");
     }
   }
   const std::string& parent = config.linux().cgroup_parent();

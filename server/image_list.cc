@@ -3,6 +3,7 @@
 #include "base/strings.h"
 #include "server/handlers.h"
 #include "server/image_reply.h"
+#include "server/image_spec.h"
 
 namespace berth::server {
 
@@ -23,6 +24,7 @@ cri::Image ImageReply(const image::Image& image) {
 }
 
 base::Result<cri::ListImagesResponse> ListImages(Services& services, const cri::ListImagesRequest& request, const base::Context&) {
+  RETURN_IF_ERROR(CheckImageSpec(services, request.filter().image()));
   cri::ListImagesResponse reply;
   const std::string& wanted = request.filter().image().image();
   if (!wanted.empty()) {

@@ -1,9 +1,11 @@
 #include "server/handlers.h"
+#include "server/image_spec.h"
 
 namespace berth::server {
 
 base::Result<cri::PullImageResponse> PullImage(Services& services, const cri::PullImageRequest& request, const base::Context& context) {
   if (request.image().image().empty()) return base::Fail(base::Code::kInvalidArgument, "image is missing");
+  RETURN_IF_ERROR(CheckImageSpec(services, request.image()));
   const cri::AuthConfig& auth = request.auth();
   auto pulled = services.puller.PullName(request.image().image(),
                                      {.username = auth.username(),

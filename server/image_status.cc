@@ -3,11 +3,13 @@
 #include "json/json.h"
 #include "server/handlers.h"
 #include "server/image_reply.h"
+#include "server/image_spec.h"
 
 namespace berth::server {
 
 base::Result<cri::ImageStatusResponse> ImageStatus(Services& services, const cri::ImageStatusRequest& request, const base::Context&) {
   if (request.image().image().empty()) return base::Fail(base::Code::kInvalidArgument, "image is missing");
+  RETURN_IF_ERROR(CheckImageSpec(services, request.image()));
   ASSIGN_OR_RETURN(const image::ImagePtr image, services.images.Find(request.image().image()));
   cri::ImageStatusResponse reply;
   if (!image) return reply;  // not present is no error

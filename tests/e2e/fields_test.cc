@@ -268,6 +268,33 @@ TEST_P(Fields, HostPathMayBeALinkAndMountsMayHoldEachOther) {
             "real\nother\n");
 }
 
+TEST_P(Fields, LinksOfAnImageLeadNowhereOutsideOfIt) {
+  ASSERT_CALL_OK(cri().Pull(Image("links:1")));
+  ExpectImagesToChange();
+  ASSERT_STATUS_OK(base::WriteFile(folder() / "file", "mounted\n"));
+  const std::string script = "pwd; cat /data/in/file /up/in/file; ls /var/berth-e2e-escape; grep -c localhost /etc/hosts";
+  EXPECT_EQ(Inside(script,
+                   [&](auto&, v1::ContainerConfig& config) {
+                     config.mutable_image()->set_image(Image("links:1"));
+                     AddMount(config, folder(), "/data/in");
+                     AddMount(config, folder() / "file", "/up/file");
+                   }),
+            "/var/berth-e2e-escape/work\nmounted\nmounted\nfile\nhosts\nin\nresolv.conf\nvolume\nwork\n2\n");
+  EXPECT_FALSE(base::Exists("/var/berth-e2e-escape"));
+}
+
+TEST_P(Fields, FileMayBeMountedWhereTheImageHasAVolume) {
+  ASSERT_CALL_OK(cri().Pull(Image("links:1")));
+  ExpectImagesToChange();
+  ASSERT_STATUS_OK(base::WriteFile(folder() / "file", "mounted\n"));
+  EXPECT_EQ(Inside("cat /data/volume",
+                   [&](auto&, v1::ContainerConfig& config) {
+                     config.mutable_image()->set_image(Image("links:1"));
+                     AddMount(config, folder() / "file", "/data/volume");
+                   }),
+            "mounted\n");
+}
+
 // --- namespaces
 
 TEST_P(Fields, HostNamespacesAreTheHosts) {

@@ -166,6 +166,10 @@ def main():
     registry.image("config", "1", [base], {"Env": [PATH, "FROM_IMAGE=yes"], "User": "user", "WorkingDir": "/home/user",
                                             "Entrypoint": ["sh", "-c"], "Cmd": ["id -u; pwd; echo $FROM_IMAGE"],
                                             "StopSignal": "SIGUSR1"})
+    # Links where mounts, volumes and the working folder go: to a folder that only the image has.
+    links = Layer().folder("var/berth-e2e-escape").link("data", "/var/berth-e2e-escape").link("up", "../../../../var/berth-e2e-escape")
+    links.link("etc/hosts", "/var/berth-e2e-escape/hosts").link("etc/resolv.conf", "../../../../var/berth-e2e-escape/resolv.conf")
+    registry.image("links", "1", [base, links.bytes()], {"Env": [PATH], "WorkingDir": "/up/work", "Volumes": {"/data/volume": {}}})
     # Neither the first nor the only entry is the one for this machine.
     entries = []
     for arch in ("arm64", "amd64"):

@@ -274,6 +274,14 @@ TEST_F(MountsTest, PropagationNeedsAMountThatPropagates) {
   });
 }
 
+TEST_F(MountsTest, PathIsCoveredByAMountThereOrAbove) {
+  Add("/data/", temp_.path());
+  EXPECT_TRUE(IsCovered(config_, "/data"));
+  EXPECT_TRUE(IsCovered(config_, "/data/../data/x"));
+  EXPECT_FALSE(IsCovered(config_, "/database"));
+  EXPECT_FALSE(IsCovered(config_, "/"));
+}
+
 TEST_F(MountsTest, UnknownPropagationIsPrivate) {
   Add("/data", temp_.Folder("x")).set_propagation(static_cast<cri::MountPropagation>(7));
   EXPECT_EQ(MapOne(), "rbind,rprivate,rw");

@@ -117,6 +117,7 @@ TEST_F(SpecTest, NamespacesArePodsOwnNewOrTheHosts) {
 TEST_F(SpecTest, ContainerWithoutOptionsFollowsItsPod) {
   config_.mutable_linux()->clear_security_context();
   EXPECT_EQ(Namespaces().at(4), "pid");
+  EXPECT_EQ(NamespacesOf(config_, pod_).pid(), cri::CONTAINER);
   pod_ = SomePod([](auto& pod) { pod.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(cri::POD); });
   pod_.pid_namespace = "/proc/5/ns/pid";
   EXPECT_EQ(Namespaces().at(4), "pid /proc/5/ns/pid");
@@ -248,10 +249,19 @@ TEST_F(SpecTest, NamespacesThatDifferFromThePodsAreRefused) {
     wanted.set_pid(mode);
     ExpectRefused(Code::kInvalidArgument, "pid");
   }
+  wanted.set_pid(static_cast<cri::NamespaceMode>(9));
+  ExpectRefused(Code::kInvalidArgument, "namespace_options.pid 9 is unknown");
   wanted.set_pid(cri::TARGET);
   ExpectRefused(Code::kInvalidArgument, "target_id is missing");
   wanted.set_target_id("c0");
   EXPECT_EQ(Check(), "");
+  wanted.set_pid(cri::CONTAINER);
+  ExpectRefused(Code::kInvalidArgument, "target_id is for pid TARGET alone");
+}
+
+TEST_F(SpecTest, WindowsIsRefused) {
+  config_.mutable_windows();
+  ExpectRefused(Code::kInvalidArgument, "config.windows");
 }
 
 TEST_F(SpecTest, PrivilegedNeedsAPrivilegedPod) {

@@ -122,6 +122,18 @@ TEST(SandboxCheck, PortsMustBePorts) {
   }
 }
 
+TEST(SandboxCheck, WhatThisNodeDoesNotKnowIsRefused) {
+  cri::PodSandboxConfig config = SomePod();
+  config.add_port_mappings()->set_protocol(static_cast<cri::Protocol>(9));
+  ExpectRefused(config, Code::kInvalidArgument, "port_mappings: protocol 9");
+  config = SomePod();
+  Namespaces(config).set_target_id("c0");
+  ExpectRefused(config, Code::kInvalidArgument, "target_id");
+  config = SomePod();
+  config.mutable_windows();
+  ExpectRefused(config, Code::kInvalidArgument, "config.windows");
+}
+
 TEST(SandboxCheck, CgroupParentIsInTheDriversForm) {
   cri::PodSandboxConfig config = SomePod();
   config.mutable_linux()->set_cgroup_parent("/kubepods/podu1");

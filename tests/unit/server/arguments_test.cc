@@ -1,4 +1,6 @@
 // What is wrong with a request is told by code and text before anything is done.
+#include <functional>
+
 #include "tests/unit/server/node.h"
 
 namespace berth::server {
@@ -38,6 +40,56 @@ TEST_F(Arguments, OfCreateContainer) {
   const auto reply = CreateContainer(services(), request, Bounded());
   EXPECT_EQ(CodeOf(reply), "NOT_FOUND");
   EXPECT_NE(TextOf(reply).find("registry.example/other:1"), std::string::npos) << TextOf(reply);
+}
+
+TEST_F(Arguments, AnImageForAHandlerThatThereIsNotIsRefused) {
+  const std::string text = "image.runtime_handler: no runtime handler \"kata\" is configured";
+  const auto of_image = [](auto request) {
+    request.mutable_image()->set_image("app:1");
+    request.mutable_image()->set_runtime_handler("kata");
+    return request;
+  };
+  Expect(ImageStatus, of_image(cri::ImageStatusRequest()), "INVALID_ARGUMENT", text);
+  Expect(PullImage, of_image(cri::PullImageRequest()), "INVALID_ARGUMENT", text);
+  Expect(RemoveImage, of_image(cri::RemoveImageRequest()), "INVALID_ARGUMENT", text);
+  cri::ListImagesRequest list;
+  list.mutable_filter()->mutable_image()->set_runtime_handler("kata");
+  Expect(ListImages, list, "INVALID_ARGUMENT", text);
+  auto create = ContainerRequest(RunPod("web"), "app");
+  create.mutable_config()->mutable_image()->set_runtime_handler("kata");
+  Expect(CreateContainer, create, "INVALID_ARGUMENT", "config: " + text);
+  create.mutable_config()->mutable_image()->clear_runtime_handler();
+  create.mutable_config()->add_mounts()->set_container_path("/data");
+  create.mutable_config()->mutable_mounts(0)->mutable_image()->set_runtime_handler("kata");
+  Expect(CreateContainer, create, "INVALID_ARGUMENT", "mount /data: " + text);
+}
+
+TEST_F(Arguments, AStopSignalThatThereIsNotIsRefused) {
+  auto create = ContainerRequest(RunPod("web"), "app");
+  create.mutable_config()->set_stop_signal(static_cast<cri::Signal>(99));
+  Expect(CreateContainer, create, "INVALID_ARGUMENT", "config.stop_signal: unknown value 99");
+}
+
+TEST_F(Arguments, AnImageIsMountedReadOnlyPrivatelyAndAlone) {
+  const std::string pod = RunPod("web");
+  const auto with = [&](const std::function<void(cri::Mount&)>& change) {
+    auto create = ContainerRequest(pod, "app");
+    cri::Mount& mount = *create.mutable_config()->add_mounts();
+    mount.set_container_path("/data");
+    mount.set_readonly(true);
+    mount.mutable_image()->set_image("registry.example/app:1");
+    change(mount);
+    return create;
+  };
+  const std::string prefix = "ImageVolumeMountFailed: mount /data: ";
+  Expect(CreateContainer, with([](cri::Mount& mount) { mount.set_host_path("/usr"); }), "INVALID_ARGUMENT",
+         prefix + "host_path and image exclude each other");
+  Expect(CreateContainer, with([](cri::Mount& mount) { mount.set_readonly(false); }), "INVALID_ARGUMENT",
+         prefix + "an image can only be mounted read-only");
+  Expect(CreateContainer, with([](cri::Mount& mount) { mount.set_propagation(cri::PROPAGATION_HOST_TO_CONTAINER); }),
+         "INVALID_ARGUMENT", prefix + "an image can only be mounted privately");
+  Expect(CreateContainer, with([](cri::Mount& mount) { mount.set_image_sub_path("../up"); }), "INVALID_ARGUMENT",
+         prefix + "image_sub_path \"../up\" is not a relative path inside the image");
 }
 
 template <typename Request>
