@@ -119,6 +119,7 @@ struct Config {
     std::vector<std::string> pinned;
     ByteCount max_layer_size = GiB(256);
     int64_t max_layer_entries = 10'000'000;
+    ByteCount window_memory = MiB(40);
     bool operator==(const Image&) const = default;
   } image;
 

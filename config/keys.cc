@@ -224,6 +224,10 @@ const Key kConfigKeys[] = {
         kMiB, 1024 * kTiB),
     Key{"image.max_layer_entries", At<&C::image, &C::Image::max_layer_entries>, "Most files and folders of a layer."}
         .Range(1000, 1'000'000'000),
+    Key{"image.window_memory", At<&C::image, &C::Image::window_memory>,
+        "Memory for the windows of all zstd layers on their way, together; layers wait for it, and one that needs more is "
+        "refused. Tools make windows of 8 MiB, or 32 at most, unless told otherwise."}
+        .Range(kMiB, 8 * kGiB),
 
     Key{"container.default_capabilities", At<&C::container, &C::Container::default_capabilities>,
         "Capabilities of a container that asks for nothing else."}

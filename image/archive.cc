@@ -122,9 +122,9 @@ class Archive::Indexer : public TarSink, public ByteSink {
 };
 
 Result<std::shared_ptr<Archive>> Archive::Open(const base::Path& file, base::UniqueFd spare, const Platform& platform,
-                                               const base::Context& context) {
+                                               const base::Context& context, const Decompressor::Options& limits) {
   std::shared_ptr<Archive> archive(new Archive);
-  RETURN_IF_ERROR(archive->Index(file, std::move(spare), context), "archive ", file.native());
+  RETURN_IF_ERROR(archive->Index(file, std::move(spare), limits, context), "archive ", file.native());
   Status read;
   if (archive->members_.contains(kOciIndexFile)) {
     read = archive->ReadOciIndex(platform);
@@ -138,11 +138,12 @@ Result<std::shared_ptr<Archive>> Archive::Open(const base::Path& file, base::Uni
   return archive;
 }
 
-Status Archive::Index(const base::Path& file, base::UniqueFd spare, const base::Context& context) {
+Status Archive::Index(const base::Path& file, base::UniqueFd spare, const Decompressor::Options& limits,
+                      const base::Context& context) {
   // O_NONBLOCK: a FIFO of that name must not hold us up.
   ASSIGN_OR_RETURN(base::UniqueFd in, base::Open(file, O_RDONLY | O_NONBLOCK));
   Indexer indexer(*this, spare.get(), context);
-  Decompressor decompressor{Decompressor::Options()};
+  Decompressor decompressor(limits, context);
   std::vector<uint8_t> buffer(kPiece);
   bool plain = true;
   int64_t at = 0;

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "image/content_source.h"
+#include "image/decompress.h"
 #include "image/platform.h"
 #include "image/reference.h"
 
@@ -29,7 +30,8 @@ class Archive : public ContentSource {
  public:
   // `spare` is an empty file, written when the archive is compressed: members must be read in another order than they stand.
   static base::Result<std::shared_ptr<Archive>> Open(const base::Path& file, base::UniqueFd spare, const Platform& platform,
-                                                     const base::Context& context);
+                                                     const base::Context& context,
+                                                     const Decompressor::Options& limits = {});
 
   const std::vector<ArchivedImage>& images() const { return images_; }
 
@@ -46,7 +48,8 @@ class Archive : public ContentSource {
   class Indexer;
 
   Archive() = default;
-  base::Status Index(const base::Path& file, base::UniqueFd spare, const base::Context& context);
+  base::Status Index(const base::Path& file, base::UniqueFd spare, const Decompressor::Options& limits,
+                     const base::Context& context);
   base::Status ReadOciIndex(const Platform& platform);
   base::Status ReadDockerManifest();
   base::Result<Member> Find(std::string name) const;

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
 
 namespace berth::image {
 
@@ -17,11 +20,34 @@ namespace {
 
 bool IsGzip(std::span<const uint8_t> magic) { return magic.size() >= 2 && magic[0] == 0x1f && magic[1] == 0x8b; }
 
+bool IsZstdFrame(std::span<const uint8_t> magic) {
+  return magic.size() >= 4 && magic[0] == 0x28 && magic[1] == 0xb5 && magic[2] == 0x2f && magic[3] == 0xfd;
+}
+
 bool IsZstd(std::span<const uint8_t> magic) {
   if (magic.size() < 4) return false;
-  const bool frame = magic[0] == 0x28 && magic[1] == 0xb5 && magic[2] == 0x2f && magic[3] == 0xfd;
   const bool skippable = (magic[0] & 0xf0) == 0x50 && magic[1] == 0x2a && magic[2] == 0x4d && magic[3] == 0x18;
-  return frame || skippable;
+  return IsZstdFrame(magic) || skippable;
+}
+
+// How much a decoder must remember of a frame that begins so (RFC 8878, section 3.1.1.1); nothing while its header is not
+// complete, 0 of what is no frame with data.
+std::optional<uint64_t> ZstdWindow(std::span<const uint8_t> header) {
+  if (header.size() < 5) return std::nullopt;
+  if (!IsZstdFrame(header)) return 0;
+  const uint8_t descriptor = header[4];
+  const bool single = (descriptor & 0x20) != 0;
+  const size_t size_flag = descriptor >> 6;
+  constexpr std::array<size_t, 4> kDictionaryBytes{0, 1, 2, 4};
+  const size_t size_at = (single ? 5 : 6) + kDictionaryBytes[descriptor & 3];
+  const size_t size_bytes = size_flag > 0 ? size_t{1} << size_flag : single ? 1 : 0;
+  if (header.size() < size_at + size_bytes) return std::nullopt;
+  uint64_t content = size_bytes == 2 ? 256 : 0;
+  for (size_t i = 0; i < size_bytes; ++i) content += uint64_t{header[size_at + i]} << (8 * i);
+  if (single) return content;
+  const uint64_t base = uint64_t{1} << (10 + (header[5] >> 3));
+  const uint64_t window = base + base / 8 * (header[5] & 7);
+  return size_bytes > 0 ? std::min(window, content) : window;
 }
 
 Status CheckPadding(std::span<const uint8_t> input, std::string_view after) {
@@ -63,11 +89,14 @@ struct Decompressor::Zstd {
   struct Free {
     void operator()(ZSTD_DStream* ended) const { ZSTD_freeDStream(ended); }
   };
-  std::unique_ptr<ZSTD_DStream, Free> stream{ZSTD_createDStream()};
-  bool between = true;  // frames
+  std::unique_ptr<ZSTD_DStream, Free> stream;
+  WindowBudget::Share window;
+  std::vector<uint8_t> header;  // of the next frame, as far as it has come
+  bool between = true;          // frames
 };
 
-Decompressor::Decompressor(const Options& options) : options_(options) {}
+Decompressor::Decompressor(const Options& options, base::Context context)
+    : options_(options), context_(std::move(context)) {}
 Decompressor::~Decompressor() = default;
 
 Status Decompressor::Write(std::span<const uint8_t> input, ByteSink& sink) {
@@ -91,8 +120,7 @@ Status Decompressor::Start(ByteSink& sink) {
   } else if (IsZstd(magic)) {
     compression_ = Compression::kZstd;
     zstd_ = std::make_unique<Zstd>();
-    const size_t code = ZSTD_DCtx_setParameter(zstd_->stream.get(), ZSTD_d_windowLogMax, options_.zstd_window_log);
-    if (ZSTD_isError(code)) return Fail(Code::kInternal, "zstd window limit: ", ZSTD_getErrorName(code));
+    RETURN_IF_ERROR(MakeZstdStream());
   }
   return magic.empty() ? Status() : Decode(magic, sink);
 }
@@ -100,7 +128,8 @@ Status Decompressor::Start(ByteSink& sink) {
 Status Decompressor::Finish(ByteSink& sink) {
   if (!started_) RETURN_IF_ERROR(Start(sink));
   if (gzip_ && !gzip_->between) return Fail(Code::kInvalidArgument, "decompress layer: the gzip data ends too early");
-  if (zstd_ && !zstd_->between) return Fail(Code::kInvalidArgument, "decompress layer: the zstd data ends too early");
+  if (zstd_ && (!zstd_->between || !zstd_->header.empty()))
+    return Fail(Code::kInvalidArgument, "decompress layer: the zstd data ends too early");
   return {};
 }
 
@@ -186,17 +215,49 @@ Status Decompressor::DecodeGzip(std::span<const uint8_t> input, ByteSink& sink) 
   }
 }
 
+Status Decompressor::MakeZstdStream() {
+  zstd_->stream.reset(ZSTD_createDStream());
+  const size_t code = ZSTD_DCtx_setParameter(zstd_->stream.get(), ZSTD_d_windowLogMax, options_.zstd_window_log);
+  if (ZSTD_isError(code)) return Fail(Code::kInternal, "zstd window limit: ", ZSTD_getErrorName(code));
+  return {};
+}
+
 Status Decompressor::DecodeZstd(std::span<const uint8_t> input, ByteSink& sink) {
+  while (!input.empty()) {
+    if (!zstd_->between) {
+      ASSIGN_OR_RETURN(const size_t used, DecodeZstdFrame(input, sink));
+      input = input.subspan(used);
+      continue;
+    }
+    if (padding_ || (zstd_->header.empty() && input.front() == 0)) {
+      padding_ = true;
+      return CheckPadding(input, "the zstd data");
+    }
+    zstd_->header.push_back(input.front());
+    input = input.subspan(1);
+    const auto window = ZstdWindow(zstd_->header);
+    if (window) RETURN_IF_ERROR(BeginZstdFrame(std::exchange(zstd_->header, {}), *window, sink));
+  }
+  return {};
+}
+
+Status Decompressor::BeginZstdFrame(std::span<const uint8_t> header, uint64_t window, ByteSink& sink) {
+  if (options_.windows && window > zstd_->window.bytes()) {
+    // Nothing is held while more is waited for, or two layers could wait for each other.
+    zstd_->stream.reset();
+    zstd_->window = {};
+    ASSIGN_OR_RETURN(zstd_->window, options_.windows->Take(window, context_), "decompress layer: zstd");
+    RETURN_IF_ERROR(MakeZstdStream());
+  }
+  zstd_->between = false;
+  RETURN_IF_ERROR(DecodeZstdFrame(header, sink));
+  return {};
+}
+
+// Up to the frame's end; how many bytes of the input that were.
+base::Result<size_t> Decompressor::DecodeZstdFrame(std::span<const uint8_t> input, ByteSink& sink) {
   ZSTD_inBuffer in{input.data(), input.size(), 0};
   while (true) {
-    if (zstd_->between) {
-      if (in.pos == in.size) return {};
-      if (padding_ || input[in.pos] == 0) {
-        padding_ = true;
-        return CheckPadding(input.subspan(in.pos), "the zstd data");
-      }
-      zstd_->between = false;
-    }
     ASSIGN_OR_RETURN(const std::span<uint8_t> room, sink.Room());
     ZSTD_outBuffer out{room.data(), room.size(), 0};
     const size_t left = ZSTD_decompressStream(zstd_->stream.get(), &out, &in);
@@ -210,9 +271,9 @@ Status Decompressor::DecodeZstd(std::span<const uint8_t> input, ByteSink& sink) 
     RETURN_IF_ERROR(Count(out.pos, sink));
     if (left == 0) {
       zstd_->between = true;
-    } else if (in.pos == in.size && out.pos < out.size) {
-      return {};
+      return in.pos;
     }
+    if (in.pos == in.size && out.pos < out.size) return in.pos;
   }
 }
 

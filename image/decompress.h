@@ -7,7 +7,9 @@
 #include <memory>
 #include <span>
 
+#include "base/context.h"
 #include "base/result.h"
+#include "image/window_budget.h"
 
 namespace berth::image {
 
@@ -39,8 +41,11 @@ class Decompressor {
     // Output may be `ratio_limit` times the input and `ratio_free` bytes more. Deflate itself reaches 1,032.
     uint64_t ratio_limit = 1100;
     uint64_t ratio_free = uint64_t{8} << 30;  // a gigabyte of zeros is an honest file
+    // Where set, memory for each zstd window comes from here before the frame begins.
+    std::shared_ptr<WindowBudget> windows{};
   };
-  explicit Decompressor(const Options& options);
+  // The context ends what Write waits for: a window's memory.
+  explicit Decompressor(const Options& options, base::Context context = {});
   ~Decompressor();
   Decompressor(const Decompressor&) = delete;
   Decompressor& operator=(const Decompressor&) = delete;
@@ -61,9 +66,13 @@ class Decompressor {
   base::Status DecodePlain(std::span<const uint8_t> input, ByteSink& sink);
   base::Status DecodeGzip(std::span<const uint8_t> input, ByteSink& sink);
   base::Status DecodeZstd(std::span<const uint8_t> input, ByteSink& sink);
+  base::Status BeginZstdFrame(std::span<const uint8_t> header, uint64_t window, ByteSink& sink);
+  base::Result<size_t> DecodeZstdFrame(std::span<const uint8_t> input, ByteSink& sink);
+  base::Status MakeZstdStream();
   base::Status Count(size_t produced, ByteSink& sink);
 
   const Options options_;
+  const base::Context context_;
   Compression compression_ = Compression::kPlain;
   bool started_ = false;
   bool padding_ = false;  // only zero bytes may follow

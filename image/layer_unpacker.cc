@@ -38,7 +38,8 @@ StagedFolder::~StagedFolder() {
 
 // Buffers go round: the caller fills one while the thread hashes and applies those before it.
 struct LayerUnpacker::State : public ByteSink {
-  State(StagedFolder staged, const LayerLimits& limits) : folder(std::move(staged)), decompressor(limits.decompress) {}
+  State(StagedFolder staged, const LayerLimits& limits, const base::Context& context)
+      : folder(std::move(staged)), decompressor(limits.decompress, context) {}
 
   Result<std::span<uint8_t>> Room() override;
   Status Filled(size_t count) override;
@@ -156,8 +157,9 @@ LayerUnpacker::LayerUnpacker(std::unique_ptr<State> state) : state_(std::move(st
 
 LayerUnpacker::~LayerUnpacker() { state_->Stop(); }
 
-Result<std::unique_ptr<LayerUnpacker>> LayerUnpacker::Create(StagedFolder folder, const LayerLimits& limits) {
-  auto state = std::make_unique<State>(std::move(folder), limits);
+Result<std::unique_ptr<LayerUnpacker>> LayerUnpacker::Create(StagedFolder folder, const LayerLimits& limits,
+                                                             const base::Context& context) {
+  auto state = std::make_unique<State>(std::move(folder), limits, context);
   const base::Path diff = state->folder.path() / "diff";
   RETURN_IF_ERROR(base::MakeDirs(diff, 0755));
   if (chmod(diff.c_str(), 0755) != 0) return base::FailErrno(errno, "chmod ", diff.native());

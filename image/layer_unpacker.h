@@ -73,12 +73,13 @@ struct UnpackedLayer {
 // digests are the caller's. One caller at a time.
 class LayerUnpacker {
  public:
-  // `folder` exists and is empty.
-  static base::Result<std::unique_ptr<LayerUnpacker>> Create(StagedFolder folder, const LayerLimits& limits);
+  // `folder` exists and is empty. The context ends what Write waits for.
+  static base::Result<std::unique_ptr<LayerUnpacker>> Create(StagedFolder folder, const LayerLimits& limits,
+                                                             const base::Context& context = {});
   // Stops the thread after what it is writing and removes the folder, unless Finish succeeded.
   ~LayerUnpacker();
 
-  // Waits while the files are behind: for the disk alone. A failure is final and comes again from Finish.
+  // Waits while the files are behind, and for memory for a large window. A failure is final and comes again from Finish.
   base::Status Write(std::span<const uint8_t> compressed);
 
   // The blob has ended: waits until all is written. Call once. The context is looked at, it cannot hurry the disk.

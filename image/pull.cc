@@ -156,7 +156,8 @@ base::Result<PullResult> Puller::Pull(const Reference& reference, const AuthConf
 base::Result<std::vector<ImportedImage>> Puller::Import(const base::Path& file, const base::Context& context) {
   State& state = *state_;
   ASSIGN_OR_RETURN(base::UniqueFd spare, state.options.store->SpareFile());
-  ASSIGN_OR_RETURN(const std::shared_ptr<Archive> archive, Archive::Open(file, std::move(spare), state.options.platform, context));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Archive> archive, Archive::Open(file, std::move(spare), state.options.platform, context,
+                                                                       state.options.store->limits().decompress));
   std::vector<ImportedImage> out;
   for (const ArchivedImage& image : archive->images()) {
     LocalImage local{.source = archive, .top = image.top, .repo_tags = {}, .repo_digests = {}, .shown = file.native()};

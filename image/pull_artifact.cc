@@ -41,7 +41,7 @@ base::Result<PullResult> PullOperation::BringArtifact(const Resolved& top, const
 base::Result<UnpackedLayer> PullOperation::UnpackArtifact(Layer& layer, const Manifest& manifest, const std::vector<std::string>& names) {
   while (true) {
     layer.done = 0;
-    ASSIGN_OR_RETURN(const auto unpacker, options_.store->BeginLayer());
+    ASSIGN_OR_RETURN(const auto unpacker, options_.store->BeginLayer(context_));
     LayerSink sink(*unpacker, layer.done);
     Status fetched;
     for (size_t i = 0; i < names.size() && fetched; ++i) {

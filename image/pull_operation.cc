@@ -285,7 +285,7 @@ base::Result<UnpackedLayer> PullOperation::Unpack(Layer& layer) {
   layer.fetched = true;
   while (true) {
     layer.done = 0;
-    ASSIGN_OR_RETURN(const auto unpacker, options_.store->BeginLayer(), name);
+    ASSIGN_OR_RETURN(const auto unpacker, options_.store->BeginLayer(context_), name);
     LayerSink sink(*unpacker, layer.done);
     const base::Status fetched = source_->FetchBlob(layer.descriptor, sink.sink(), context_);
     // An endpoint served something else: another one gets a fresh start.

@@ -291,11 +291,13 @@ Result<Path> Store::LayerFolder(const Digest& chain_id) const {
   return state_->LayerPath(chain_id) / "diff";
 }
 
-Result<std::unique_ptr<LayerUnpacker>> Store::BeginLayer() {
+Result<std::unique_ptr<LayerUnpacker>> Store::BeginLayer(const base::Context& context) {
   StagedFolder folder(state_->NewTemporary());
   RETURN_IF_ERROR(base::MakeDirs(folder.path(), 0755), "begin layer");
-  return LayerUnpacker::Create(std::move(folder), state_->options.limits);
+  return LayerUnpacker::Create(std::move(folder), state_->options.limits, context);
 }
+
+const LayerLimits& Store::limits() const { return state_->options.limits; }
 
 Status Store::CheckRecord(const Image& image) const {
   const std::lock_guard lock(state_->changing);

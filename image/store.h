@@ -81,7 +81,9 @@ class Store {
   bool HasLayer(const Digest& chain_id) const;
   // Nothing when the layer is not there.
   std::optional<LayerPin> AcquireLayer(const Digest& chain_id);
-  base::Result<std::unique_ptr<LayerUnpacker>> BeginLayer();
+  // The context ends what its Write waits for.
+  base::Result<std::unique_ptr<LayerUnpacker>> BeginLayer(const base::Context& context = {});
+  const LayerLimits& limits() const;
   // A file without a name on the store's disk, gone with its descriptor.
   base::Result<base::UniqueFd> SpareFile() const;
   // Settles what refers to lower layers, flushes and makes the layer visible: data, name, folder. `parents` are the chain

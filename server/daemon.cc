@@ -243,7 +243,9 @@ base::Status Daemon::Parts::Make() {
   image::Store::Options store{.folder = config.state_root / "images", .pinned = config.image.pinned};
   store.limits.file_bytes = config.image.max_layer_size.bytes;
   store.limits.entries = static_cast<uint64_t>(config.image.max_layer_entries);
-  store.limits.decompress.zstd_window_log = 26;  // 64 MiB of memory, at most, for each layer that is on its way
+  // How large a window may be is the budget's to say.
+  store.limits.decompress.zstd_window_log = 31;
+  store.limits.decompress.windows = image::WindowBudget::Make(config.image.window_memory.bytes);
   image::RegistryOptions registry = RegistryOptionsOf(config.image);
   store.candidates = [files = registry.files](std::string_view text) { return files->Candidates(text); };
   ASSIGN_OR_RETURN(images, image::Store::Open(std::move(store)));

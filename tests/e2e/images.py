@@ -89,7 +89,7 @@ class Registry:
         hexa = blob_digest.split(":")[1]
         return os.path.join(self.data, "docker/registry/v2/blobs/sha256", hexa[:2], hexa, "data")
 
-    def image(self, name, tag, layers, config=None, compress="gzip", arch="amd64", diff_ids=None):
+    def image(self, name, tag, layers, config=None, compress="gzip", arch="amd64", diff_ids=None, flags=()):
         """Pushes one image; returns its manifest's descriptor and its layers' digests."""
         name = "e2e/" + name
         descriptors = []
@@ -97,7 +97,7 @@ class Registry:
             if compress == "gzip":
                 packed = gzip.compress(tar, 1, mtime=0)
             elif compress == "zstd":
-                packed = subprocess.run(["zstd", "-q", "-1", "-c"], input=tar, stdout=subprocess.PIPE, check=True).stdout
+                packed = subprocess.run(["zstd", "-q", "-1", "-c", *flags], input=tar, stdout=subprocess.PIPE, check=True).stdout
             else:
                 packed = tar
             self.blob(name, packed)
@@ -182,6 +182,11 @@ def main():
     # 24 MB that do not compress: long enough to be interrupted.
     noise = b"".join(hashlib.sha512(b"%d" % n).digest() for n in range(24 * 1024 * 1024 // 64))
     registry.image("big", "1", [base, Layer().file("noise", noise).bytes()])
+
+    # Three layers that each need 32 MiB to be unpacked, and one that needs 128.
+    wide = [Layer().file(f"wide{n}", noise[n << 20:(n + 1) << 20] * 36).bytes() for n in range(3)]
+    registry.image("wide", "1", [base, *wide], compress="zstd", flags=["--long=25"])
+    registry.image("wide", "huge", [base, Layer().file("huge", "huge\n").bytes()], compress="zstd", flags=["--long=27"])
 
     # A layer whose bytes are not what its digest says, one whose archive is not what the config says, one that is cut off.
     _, layers = registry.image("corrupt", "1", [base, Layer().file("corrupt", "corrupt\n").bytes()])

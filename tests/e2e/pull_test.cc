@@ -59,6 +59,25 @@ TEST_F(Pull, ZstdLayersUnpack) {
   EXPECT_EQ(OutputOf("busybox:zstd", "cat /zstd"), "zstd\n");
 }
 
+TEST_F(Pull, LayersWithLargeWindowsShareALittleMemory) {
+  const auto peak = [&] {
+    const std::string status = base::ReadFile(base::Cat("/proc/", daemon().pid(), "/status")).value_or("");
+    const size_t at = status.find("VmHWM:");
+    return at == std::string::npos ? 0 : std::stoul(status.substr(at + 6));
+  };
+  // proc(5): from now on the peak is of what follows.
+  ASSERT_STATUS_OK(base::WriteKernelFile(base::Cat("/proc/", daemon().pid(), "/clear_refs"), "5"));
+  const size_t before = peak();
+  ASSERT_GT(before, 0U);
+  ASSERT_CALL_OK(cri().Pull(Image("wide:1")));
+  EXPECT_LT(peak() - before, 64U << 10) << "KiB more than the " << before << " before the pull";
+  RecordProperty("pull_peak_kib", static_cast<int>(peak() - before));
+  const auto huge = cri().Pull(Image("wide:huge"));
+  EXPECT_THAT(huge.message(), testing::AllOf(HasSubstr("131072 KiB"), HasSubstr("image.window_memory")));
+  EXPECT_FALSE(Listed("wide:huge"));
+  ExpectNoPartsLeft();
+}
+
 TEST_F(Pull, UncompressedLayersUnpack) {
   ASSERT_CALL_OK(cri().Pull(Image("busybox:plain")));
   EXPECT_EQ(OutputOf("busybox:plain", "cat /plain"), "plain\n");

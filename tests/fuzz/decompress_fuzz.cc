@@ -26,7 +26,8 @@ class CountingSink : public berth::image::ByteSink {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  berth::image::Decompressor decompressor({.zstd_window_log = 20, .output_limit = kLimit});
+  static const auto windows = berth::image::WindowBudget::Make(1 << 20);
+  berth::image::Decompressor decompressor({.zstd_window_log = 31, .output_limit = kLimit, .windows = windows});
   CountingSink sink;
   const size_t piece = size > 0 ? 1 + data[size - 1] : 1;
   for (size_t at = 0; at < size; at += piece) {

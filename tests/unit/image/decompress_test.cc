@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <string>
+#include <thread>
 
 #include "tests/unit/image/tar_builder.h"
 
@@ -116,6 +118,74 @@ TEST(Decompress, WindowAboveTheLimitIsRefused) {
   EXPECT_EQ(Inflate(ZstdWithWindow(text, 24), 100, {.zstd_window_log = 24}).value(), text);
   EXPECT_EQ(Inflate(ZstdWithWindow(text, 26), 100, {.zstd_window_log = 26}).value(), text);
   EXPECT_THAT(Inflate(ZstdWithWindow(text, 27), 100, {.zstd_window_log = 26}).error().message, testing::HasSubstr("a window of more than 65536 KiB"));
+}
+
+TEST(Decompress, WindowsComeFromTheBudgetAndGoBack) {
+  const std::string text(1000, 'a');
+  const auto windows = WindowBudget::Make(8 << 20);
+  const Decompressor::Options options{.zstd_window_log = 31, .windows = windows};
+  for (const size_t piece : {1, 5, 100}) {
+    EXPECT_EQ(Inflate(ZstdWithWindow(text, 20) + ZstdWithWindow(text, 23) + Zstd(text), piece, options).value(), text + text + text);
+    EXPECT_EQ(windows->free(), 8U << 20);
+  }
+  const auto refused = Inflate(ZstdWithWindow(text, 24), 100, options);
+  EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted);
+  EXPECT_THAT(refused.error().message, testing::AllOf(testing::HasSubstr("a window of 16384 KiB"), testing::HasSubstr("8192 KiB")));
+  // What a frame with a known size needs is no more than that.
+  EXPECT_EQ(Inflate(Zstd(Noise(100'000)), 100, {.windows = WindowBudget::Make(100'000)}).value(), Noise(100'000));
+  EXPECT_FALSE(Inflate(Zstd(Noise(100'000)), 100, {.windows = WindowBudget::Make(99'999)}));
+}
+
+TEST(Decompress, ALayerThatWaitsForItsWindowCanBeCancelled) {
+  const auto windows = WindowBudget::Make(8 << 20);
+  auto all = windows->Take(8 << 20, {});
+  ASSERT_TRUE(all);
+  const auto context = base::Context::Make();
+  StringSink sink;
+  Decompressor decompressor({.windows = windows}, context);
+  std::thread cancel([&] { context.Cancel(); });
+  EXPECT_EQ(decompressor.Write(Bytes(ZstdWithWindow("text", 20)), sink).error().code, base::Code::kCancelled);
+  cancel.join();
+  *all = {};
+  EXPECT_EQ(windows->free(), 8U << 20);
+}
+
+TEST(WindowBudget, NobodyIsOvertakenAndWhoLeavesLetsTheNextOn) {
+  const auto windows = WindowBudget::Make(10);
+  auto held = windows->Take(6, {});
+  ASSERT_TRUE(held);
+  EXPECT_FALSE(windows->Take(11, {}));
+  const auto large = base::Context::Make();
+  bool small_served = false;
+  std::thread first([&] { EXPECT_EQ(windows->Take(8, large).error().code, base::Code::kCancelled); });
+  while (windows->waiting() < 1) std::this_thread::yield();
+  std::thread second([&] { small_served = windows->Take(4, {}).has_value(); });
+  while (windows->waiting() < 2) std::this_thread::yield();
+  large.Cancel();
+  first.join();
+  second.join();
+  EXPECT_TRUE(small_served);
+  *held = {};
+  EXPECT_EQ(windows->free(), 10U);
+}
+
+TEST(WindowBudget, BytesGoRoundAmongMany) {
+  const auto windows = WindowBudget::Make(5);
+  std::atomic<int> held = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      for (int k = 0; k < 500; ++k) {
+        const int want = 1 + (i + k) % 5;
+        auto share = windows->Take(static_cast<uint64_t>(want), {});
+        ASSERT_TRUE(share);
+        EXPECT_LE(held += want, 5);
+        held -= want;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(windows->free(), 5U);
 }
 
 TEST(Decompress, BombsEndAtTheLimits) {
