@@ -133,42 +133,76 @@ struct CloseDir {
 };
 using DirStream = std::unique_ptr<DIR, CloseDir>;
 
-// Depth is the archive's to choose, so this keeps one descriptor a level and gives up at a depth no layer has.
-constexpr int kMaxDepth = 1000;
+// Depth is an archive's to choose, so this is a loop: a thread's stack is small.
+class TreeRemoval {
+ public:
+  TreeRemoval(const Path& path, dev_t device) : path_(path), device_(device) {}
 
-Status RemoveAt(int parent, const char* name, dev_t device, const std::string& shown, int depth) {
-  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return {};
-  // Linux says EISDIR for a folder, POSIX allows EPERM.
-  if (errno != EISDIR && errno != EPERM) return FailErrno(errno, "remove ", shown);
-  const int unlink_errno = errno;
-  if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
-  if (errno == ENOTDIR) return FailErrno(unlink_errno, "remove ", shown);
-  if (errno != ENOTEMPTY && errno != EEXIST) return FailErrno(errno, "remove ", shown);
-  if (depth > kMaxDepth) return FailErrno(ELOOP, "remove ", shown);
-
-  UniqueFd fd(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return FailErrno(errno, "open ", shown);
-  struct stat info {};
-  if (fstat(fd.get(), &info) != 0) return FailErrno(errno, "stat ", shown);
-  if (info.st_dev != device) return FailErrno(EXDEV, "remove ", shown, ": a file system is mounted there");
-  DirStream dir(fdopendir(fd.get()));
-  if (!dir) return FailErrno(errno, "open ", shown);
-  const int dir_fd = fd.Release();
-  Status first;
-  while (true) {
-    errno = 0;
-    const dirent* entry = readdir(dir.get());
-    if (entry == nullptr) break;
-    const std::string_view child = entry->d_name;
-    if (child == "." || child == "..") continue;
-    Status status = RemoveAt(dir_fd, entry->d_name, device, shown + "/" + entry->d_name, depth + 1);
-    if (!status && first) first = std::move(status);
+  Status Run() {
+    Take(AT_FDCWD, path_.native());
+    while (!levels_.empty()) {
+      DIR* dir = levels_.back().dir.get();
+      const dirent* entry = readdir(dir);
+      const std::string_view name = entry != nullptr ? entry->d_name : "";
+      if (entry == nullptr) {
+        Leave();
+      } else if (name != "." && name != "..") {
+        Take(dirfd(dir), std::string(name));
+      }
+    }
+    return std::move(first_);
   }
-  dir.reset();
-  RETURN_IF_ERROR(std::move(first));
-  if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
-  return FailErrno(errno, "remove ", shown);
-}
+
+ private:
+  struct Level {
+    DirStream dir;
+    std::string name;  // in the level above
+    bool kept = false;  // something in it could not be removed
+  };
+
+  void Take(int parent, std::string name) {
+    if (unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return;
+    // Linux says EISDIR for a folder, POSIX allows EPERM.
+    const int unlink_errno = errno;
+    if (errno != EISDIR && errno != EPERM) return Keep(errno, name);
+    if (unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return;
+    if (errno == ENOTDIR) return Keep(unlink_errno, name);
+    if (errno != ENOTEMPTY && errno != EEXIST) return Keep(errno, name);
+    UniqueFd fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat info {};
+    if (!fd || fstat(fd.get(), &info) != 0) return Keep(errno, name);
+    if (info.st_dev != device_) return Keep(EXDEV, name);  // a file system is mounted there
+    DirStream dir(fdopendir(fd.get()));
+    if (!dir) return Keep(errno, name);
+    (void)fd.Release();
+    levels_.push_back({.dir = std::move(dir), .name = std::move(name)});
+  }
+
+  void Leave() {
+    const Level level = std::move(levels_.back());
+    levels_.pop_back();
+    const int parent = levels_.empty() ? AT_FDCWD : dirfd(levels_.back().dir.get());
+    if (level.kept) {
+      if (!levels_.empty()) levels_.back().kept = true;
+    } else if (unlinkat(parent, level.name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+      Keep(errno, level.name);
+    }
+  }
+
+  void Keep(int err, const std::string& name) {
+    if (first_) {
+      std::string shown;
+      for (const Level& level : levels_) shown += level.name + "/";
+      first_ = FailErrno(err, "remove ", shown, name);
+    }
+    if (!levels_.empty()) levels_.back().kept = true;
+  }
+
+  const Path& path_;
+  const dev_t device_;
+  std::vector<Level> levels_;  // one descriptor each
+  Status first_;
+};
 
 }  // namespace
 
@@ -178,7 +212,7 @@ Status RemoveTree(const Path& path) {
     if (errno == ENOENT) return {};
     return FailErrno(errno, "stat ", path.native());
   }
-  return RemoveAt(AT_FDCWD, path.c_str(), info.st_dev, path.native(), 0);
+  return TreeRemoval(path, info.st_dev).Run();
 }
 
 Status RemoveFile(const Path& path) {

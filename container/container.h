@@ -40,6 +40,8 @@ struct Container {
   std::string image_ref;               // name@digest if known, else the id
   std::vector<std::string> chain_ids;  // the layers in use, lowest first, then those of volumes
 
+  std::string copied_owners;           // image::OwnersText of the copies of these layers that are in use; empty: none are
+
   std::vector<std::string> volume_images;  // ids, in the order of the mounts that have an image
 
   std::string runtime;      // runtime handler's name, never empty

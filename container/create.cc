@@ -125,6 +125,7 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   container.image_name = ImageName(config, image);
   container.image_ref = image.repo_digests.empty() ? image.id : image.repo_digests.front();
   for (const image::Digest& chain_id : image.chain_ids) container.chain_ids.push_back(chain_id.str());
+  container.copied_owners = CopiedOwners(creation.pod);
   ASSIGN_OR_RETURN(container.stop_signal, StopSignal(static_cast<int>(config.stop_signal()), creation.image->config.stop_signal));
   const auto& namespaces = NamespacesOf(config, creation.pod);
   container.own_pid_namespace = namespaces.pid() == cri::CONTAINER;
@@ -140,7 +141,7 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   if (HasSelinux()) creation.labels = LabelsOf(config.linux().security_context(), creation.pod.selinux_label);
   RETURN_IF_ERROR(PrepareRoot(creation, context, stage));
   if (!config.mounts().empty()) stage.Enter("volumes");
-  ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, creation.pod, creation.labels.files, container.id, Bundle(container.id) / "volumes", *creation.live->ledger));
+  ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, creation.pod, creation.labels.files, container.id, Bundle(container.id) / "volumes", *creation.live->ledger, context));
   container.volume_images = creation.volumes.image_ids;
   KeepVolumeLayers(creation);
   ASSIGN_OR_RETURN(creation.bound, BindSources(config, creation.pod, Bundle(container.id) / "bound", *creation.live->ledger, *parts_.paths, context));
@@ -208,7 +209,7 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   RETURN_IF_ERROR(base::MakeDirs(state_folder / "upper", 0755));
   RETURN_IF_ERROR(base::MakeDirs(state_folder / "work", 0700));
 
-  ASSIGN_OR_RETURN(const auto lower, image::LowerDirs(*parts_.images, *creation.image, ImagesSeenBy(creation.pod)));
+  ASSIGN_OR_RETURN(const auto lower, LowerFolders(*parts_.images, *creation.image, creation.pod, id, context));
   RETURN_IF_ERROR(image::PrepareUpper(state_folder / "upper", lower.front()));
   if (creation.archive) {
     stage.Enter("unpack checkpoint");

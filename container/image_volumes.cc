@@ -8,7 +8,6 @@
 #include "base/strings.h"
 #include "container/user_namespace.h"
 #include "cri-proto/api.pb.h"
-#include "image/rootfs.h"
 #include "kernel/mount.h"
 
 namespace berth::container {
@@ -45,9 +44,9 @@ base::Result<Path> SubFolder(const Path& root, const std::string& sub) {
   return real;
 }
 
-base::Result<Path> MountOne(const cri::Mount& mount, const image::Image& image, image::Store& images, const Pod& pod, const std::string& label, const Path& target, state::Ledger& ledger) {
+base::Result<Path> MountOne(const cri::Mount& mount, const image::Image& image, image::Store& images, const Pod& pod, const std::string& label, const std::string& user, const Path& target, state::Ledger& ledger, const base::Context& context) {
   RETURN_IF_ERROR(base::MakeDirs(target, 0711));
-  ASSIGN_OR_RETURN(const auto lower, image::LowerDirs(images, image, ImagesSeenBy(pod)));
+  ASSIGN_OR_RETURN(const auto lower, LowerFolders(images, image, pod, user, context));
   RETURN_IF_ERROR(ledger.Intend({.kind = "mount", .target = target.native()}));
   RETURN_IF_ERROR(kernel::MountOverlay({.lower = lower, .upper = {}, .work = {}, .target = target, .empty = images.empty_folder(), .label = label, .options = {}, .read_only = true}));
   return SubFolder(target, mount.image_sub_path());
@@ -56,7 +55,8 @@ base::Result<Path> MountOne(const cri::Mount& mount, const image::Image& image, 
 }  // namespace
 
 base::Result<ImageVolumes> MountImageVolumes(const cri::ContainerConfig& config, image::Store& images, const Pod& pod,
-                                             const std::string& label, const std::string& user, const Path& folder, state::Ledger& ledger) {
+                                             const std::string& label, const std::string& user, const Path& folder, state::Ledger& ledger,
+                                             const base::Context& context) {
   constexpr std::string_view kPrefix = "ImageVolumeMountFailed";
   ImageVolumes out;
   out.sources.resize(static_cast<size_t>(config.mounts_size()));
@@ -67,7 +67,7 @@ base::Result<ImageVolumes> MountImageVolumes(const cri::ContainerConfig& config,
     ASSIGN_OR_RETURN(const image::ImagePtr image, images.RefImage(mount.image().image(), UserOf(user, i)), kPrefix, ": mount ", mount.container_path());
     out.image_ids.push_back(image->id);
     out.chain_ids.insert(out.chain_ids.end(), image->chain_ids.begin(), image->chain_ids.end());
-    ASSIGN_OR_RETURN(out.sources[static_cast<size_t>(i)], MountOne(mount, *image, images, pod, label, folder / std::to_string(i), ledger), kPrefix,
+    ASSIGN_OR_RETURN(out.sources[static_cast<size_t>(i)], MountOne(mount, *image, images, pod, label, user, folder / std::to_string(i), ledger, context), kPrefix,
                      ": mount ", mount.container_path());
   }
   return out;

@@ -23,7 +23,8 @@ struct ImageVolumes {
 // `user` as far as nobody else keeps them: the caller refers to chain_ids before it calls ReleaseVolumeImages. Errors begin with
 // "ImageVolumeMountFailed: ", which the kubelet knows. `label`: SELinux's, of all that they show; may be empty.
 base::Result<ImageVolumes> MountImageVolumes(const cri::ContainerConfig& config, image::Store& images, const Pod& pod,
-                                             const std::string& label, const std::string& user, const base::Path& folder, state::Ledger& ledger);
+                                             const std::string& label, const std::string& user, const base::Path& folder, state::Ledger& ledger,
+                                             const base::Context& context);
 void ReleaseVolumeImages(const cri::ContainerConfig& config, image::Store& images, const std::string& user);
 
 }  // namespace berth::container

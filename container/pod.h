@@ -15,7 +15,7 @@ namespace berth::container {
 struct UserNamespace {
   base::Path path;
   kernel::UserMap map;
-  base::Path images;  // the image store's folder with the owners that it has inside
+  base::Path images;  // the image store's folder with the owners that it has inside; empty: layers are copied instead
 };
 
 struct Pod {

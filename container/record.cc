@@ -56,6 +56,7 @@ std::string Encode(const Container& container) {
       {"image_name", container.image_name},
       {"image_ref", container.image_ref},
       {"chain_ids", container.chain_ids},
+      {"copied_owners", container.copied_owners},
       {"volume_images", container.volume_images},
       {"runtime", container.runtime},
       {"cgroups_path", container.cgroups_path},
@@ -94,6 +95,7 @@ base::Result<Container> Decode(std::string_view text) {
   out.image_name = reader.Text("image_name");
   out.image_ref = reader.Text("image_ref");
   out.chain_ids = reader.Texts("chain_ids");
+  out.copied_owners = reader.Text("copied_owners");
   out.volume_images = reader.Texts("volume_images");
   out.runtime = reader.Text("runtime");
   out.cgroups_path = reader.Text("cgroups_path");

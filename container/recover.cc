@@ -70,6 +70,7 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
     if (auto digest = image::Digest::Parse(chain_id)) layers.push_back(*std::move(digest));
   }
   parts_.images->RefLayers(id, layers);
+  if (!container.copied_owners.empty()) parts_.images->shifted().Ref(id, layers, container.copied_owners);
 
   auto live = std::make_shared<Live>();
   const bool same_boot = parts_.same_boot && container.boot_id == parts_.boot_id;

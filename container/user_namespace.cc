@@ -8,6 +8,7 @@
 
 #include "base/strings.h"
 #include "cri-proto/api.pb.h"
+#include "image/rootfs.h"
 
 namespace berth::container {
 namespace {
@@ -46,7 +47,19 @@ base::Result<Path> BindOne(const cri::Mount& mount, const UserNamespace& user, c
   return target;
 }
 
+bool UsesCopies(const Pod& pod) { return pod.user_namespace && pod.user_namespace->images.empty(); }
+
 }  // namespace
+
+base::Result<std::vector<Path>> LowerFolders(image::Store& images, const image::Image& image, const Pod& pod,
+                                             const std::string& container, const base::Context& context) {
+  if (UsesCopies(pod)) return image::ShiftedLowerDirs(images, image, pod.user_namespace->map, container, context);
+  return image::LowerDirs(images, image, pod.user_namespace ? pod.user_namespace->images : Path());
+}
+
+std::string CopiedOwners(const Pod& pod) {
+  return UsesCopies(pod) ? image::OwnersText(pod.user_namespace->map) : std::string();
+}
 
 base::Status LetThrough(const Path& folder) {
   if (chmod(folder.c_str(), 0711) != 0) return base::FailErrno(errno, "chmod ", folder.native());

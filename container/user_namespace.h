@@ -1,21 +1,26 @@
 // What a container of a pod with a user namespace needs beside others: owners that are ids of its pod.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/context.h"
 #include "base/file.h"
 #include "base/result.h"
 #include "container/pod.h"
+#include "image/store.h"
 #include "kernel/foreign_path.h"
 #include "state/ledger.h"
 
 namespace berth::container {
 
-// Where the image store's folder is to be looked at for this pod's overlays; "" where it is.
-inline base::Path ImagesSeenBy(const Pod& pod) {
-  return pod.user_namespace ? pod.user_namespace->images : base::Path();
-}
+// The lower folders of an image for an overlay of this pod, top first, with the owners that the pod is to see: the store's own folders,
+// those seen through the pod's mapped mount, or copies, which `container` keeps until image::Store::Unref.
+base::Result<std::vector<base::Path>> LowerFolders(image::Store& images, const image::Image& image, const Pod& pod,
+                                                   const std::string& container, const base::Context& context);
+
+// Names the owners of the copies that this pod's containers use; "" where they use none.
+std::string CopiedOwners(const Pod& pod);
 
 // Lets everybody walk through a folder of ours, not read it: the pod's root must reach what is in it.
 base::Status LetThrough(const base::Path& folder);

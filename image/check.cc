@@ -27,11 +27,17 @@ class Tree {
  public:
   Tree(bool contents, const base::Context& context) : contents_(contents), context_(context) {}
 
-  Status Walk(const Path& folder) {
-    RETURN_IF_ERROR(context_.Check("check"));
-    ++inodes_;
-    ASSIGN_OR_RETURN(const auto names, base::ListFolder(folder));
-    for (const std::string& name : names) RETURN_IF_ERROR(Visit(folder / name));
+  // Not recursive: the depth is an archive's to choose, and a thread's stack is small.
+  Status Walk(const Path& root) {
+    folders_ = {root};
+    while (!folders_.empty()) {
+      RETURN_IF_ERROR(context_.Check("check"));
+      const Path folder = std::move(folders_.back());
+      folders_.pop_back();
+      ++inodes_;
+      ASSIGN_OR_RETURN(const auto names, base::ListFolder(folder));
+      for (const std::string& name : names) RETURN_IF_ERROR(Visit(folder / name));
+    }
     return {};
   }
   uint64_t inodes() const { return inodes_; }
@@ -41,7 +47,10 @@ class Tree {
   Status Visit(const Path& path) {
     struct stat info {};
     if (lstat(path.c_str(), &info) != 0) return base::FailErrno(errno, "stat ", path.native());
-    if (S_ISDIR(info.st_mode)) return Walk(path);
+    if (S_ISDIR(info.st_mode)) {
+      folders_.push_back(path);
+      return {};
+    }
     if (info.st_nlink > 1 && !linked_.insert(info.st_ino).second) return {};
     ++inodes_;
     return contents_ && S_ISREG(info.st_mode) ? ReadContent(path, static_cast<uint64_t>(info.st_size)) : Status();
@@ -68,6 +77,7 @@ class Tree {
   const base::Context& context_;
   uint64_t inodes_ = 0;
   FileSum sum_;
+  std::vector<Path> folders_;  // to be walked yet
   std::set<ino_t> linked_;
   std::vector<uint8_t> buffer_;
 };
@@ -83,6 +93,18 @@ Status CheckLayer(const Digest& chain_id, const Path& diff, const CheckOptions& 
   }
   if (options.contents && !record.sum) ++report.unverifiable;
   if (options.contents && record.sum && tree.sum().value() != *record.sum) return base::Fail(Code::kInternal, "the contents have changed");
+  return {};
+}
+
+Status CheckCopies(Store& store, const CheckOptions& options, const base::Context& context, CheckReport& report) {
+  for (const ShiftedLayers::Copy& copy : store.shifted().List()) {
+    ++report.layers;
+    const Status checked = CheckLayer(copy.chain_id, copy.diff, options, context, report);
+    if (checked) continue;
+    RETURN_IF_ERROR(context.Check("check"));
+    if (!store.shifted().Has(copy.name)) continue;  // removed since
+    report.problems.push_back({copy.name, base::Cat("layer's copy for a user namespace, which stays until its containers are removed: ", checked.error().message)});
+  }
   return {};
 }
 
@@ -109,6 +131,7 @@ Result<CheckReport> CheckStore(Store& store, const CheckOptions& options, const 
       broken.insert(chain_id);
     }
   }
+  RETURN_IF_ERROR(CheckCopies(store, options, context, report));
   for (const ImagePtr& image : *images) {
     if (!options.repair) break;
     if (std::ranges::none_of(image->chain_ids, [&](const Digest& chain_id) { return broken.contains(chain_id); })) continue;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 
+#include "image/file_copy.h"
 #include "image/layer_path.h"
 #include "image/layer_xattr.h"
 #include "image/merged_view.h"
@@ -38,15 +39,9 @@ Result<std::string> ReadLink(const std::string& path) {
   return std::string(target.data(), static_cast<size_t>(size));
 }
 
-Status CopyContent(const std::string& from, const std::string& to) {
-  ASSIGN_OR_RETURN(const UniqueFd in, base::Open(from, O_RDONLY | O_NOFOLLOW));
-  ASSIGN_OR_RETURN(const UniqueFd out, base::Open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  constexpr size_t kPiece = size_t{1} << 30;
-  while (true) {
-    const ssize_t copied = copy_file_range(in.get(), nullptr, out.get(), nullptr, kPiece, 0);
-    if (copied == 0) return {};
-    if (copied < 0 && errno != EINTR) return FailErrno(errno, "copy ", from);
-  }
+// Not JoinLayerPath: the folder is no entry of itself.
+std::string Under(const std::string& folder, const std::string& path) {
+  return path.empty() ? folder : JoinLayerPath(folder, path);
 }
 
 class Settling {
@@ -120,25 +115,38 @@ class Settling {
     layer_.sum.reset();
   }
 
+  // Not recursive: the depth is the archive's to choose, and a thread's stack is small.
   Status MergeInto(const std::string& from, const std::string& to) {
-    ASSIGN_OR_RETURN(const auto names, base::ListFolder(Here(from)));
-    for (const std::string& name : names) {
-      const std::string old_path = JoinLayerPath(from, name);
-      const std::string new_path = JoinLayerPath(to, name);
-      struct stat moved {};
-      struct stat there {};
-      if (lstat(Here(old_path).c_str(), &moved) != 0) return FailErrno(errno, "stat ", old_path);
-      const bool exists = lstat(Here(new_path).c_str(), &there) == 0;
-      if (exists && S_ISDIR(moved.st_mode) && S_ISDIR(there.st_mode)) {
-        RETURN_IF_ERROR(KeepTime(new_path));
-        RETURN_IF_ERROR(MergeInto(old_path, new_path));
-        continue;
+    std::vector<std::string> below{""};  // folders that are on both sides, by their path in either
+    for (size_t i = 0; i < below.size(); ++i) {
+      RETURN_IF_ERROR(context_.Check("settle layer"));
+      const std::string folder = below[i];
+      ASSIGN_OR_RETURN(const auto names, base::ListFolder(Here(Under(from, folder))));
+      for (const std::string& name : names) {
+        const std::string path = JoinLayerPath(folder, name);
+        ASSIGN_OR_RETURN(const bool merge, MoveOne(Under(from, path), Under(to, path)));
+        if (merge) below.push_back(path);
       }
-      if (exists) RETURN_IF_ERROR(base::RemoveTree(Here(new_path)));
-      if (rename(Here(old_path).c_str(), Here(new_path).c_str()) != 0) return FailErrno(errno, "move ", old_path);
     }
-    if (rmdir(Here(from).c_str()) != 0) return FailErrno(errno, "remove ", from);
+    for (auto folder = below.rbegin(); folder != below.rend(); ++folder) {
+      if (rmdir(Here(Under(from, *folder)).c_str()) != 0) return FailErrno(errno, "remove ", from);
+    }
     return {};
+  }
+
+  // True for two folders, which are to be merged.
+  Result<bool> MoveOne(const std::string& from, const std::string& to) {
+    struct stat moved {};
+    struct stat there {};
+    if (lstat(Here(from).c_str(), &moved) != 0) return FailErrno(errno, "stat ", from);
+    const bool exists = lstat(Here(to).c_str(), &there) == 0;
+    if (exists && S_ISDIR(moved.st_mode) && S_ISDIR(there.st_mode)) {
+      RETURN_IF_ERROR(KeepTime(to));
+      return true;
+    }
+    if (exists) RETURN_IF_ERROR(base::RemoveTree(Here(to)));
+    if (rename(Here(from).c_str(), Here(to).c_str()) != 0) return FailErrno(errno, "move ", from);
+    return false;
   }
 
   void RenameNotes(const std::string& from, const std::string& to) {
@@ -161,16 +169,17 @@ class Settling {
   // Makes the folders on the way to `path` in this layer, to be settled as implied ones. None of them is a link in the
   // merged view.
   Status MakeFolders(const std::string& path) {
-    if (path.empty()) return {};
-    struct stat info {};
-    if (lstat(Here(path).c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
-    const std::string parent(SplitLayerPath(path).parent);
-    RETURN_IF_ERROR(MakeFolders(parent));
-    RETURN_IF_ERROR(KeepTime(parent));
-    if (mkdir(Here(path).c_str(), 0755) != 0) return FailErrno(errno, "mkdir ", path);
-    ++layer_.inodes;
-    layer_.bytes += 4096;
-    todo_.insert(path);
+    for (size_t end = 0; end < path.size();) {
+      end = std::min(path.find('/', end + 1), path.size());
+      const std::string folder = path.substr(0, end);
+      struct stat info {};
+      if (lstat(Here(folder).c_str(), &info) == 0 && S_ISDIR(info.st_mode)) continue;
+      RETURN_IF_ERROR(KeepTime(SplitLayerPath(folder).parent));
+      if (mkdir(Here(folder).c_str(), 0755) != 0) return FailErrno(errno, "mkdir ", folder);
+      ++layer_.inodes;
+      layer_.bytes += 4096;
+      todo_.insert(folder);
+    }
     return {};
   }
 
@@ -237,7 +246,7 @@ class Settling {
     const mode_t mode = info.st_mode;
     if (S_ISREG(mode)) {
       layer_.sum.reset();
-      RETURN_IF_ERROR(CopyContent(from, to));
+      RETURN_IF_ERROR(CopyContent(from, to, context_));
       layer_.bytes += static_cast<uint64_t>(info.st_blocks) * 512;
     } else if (S_ISLNK(mode)) {
       ASSIGN_OR_RETURN(const std::string target, ReadLink(from));

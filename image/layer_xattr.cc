@@ -29,6 +29,12 @@ bool MayBeLeftOut(int err, std::string_view name) {
   return name.starts_with("user.") && err == EPERM;
 }
 
+}  // namespace
+
+bool IsOverlayXattr(std::string_view name) {
+  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
+}
+
 Result<Xattrs> ReadXattrs(const std::string& path) {
   std::string list(kMaxListBytes, '\0');
   const ssize_t size = llistxattr(path.c_str(), list.data(), list.size());
@@ -47,12 +53,6 @@ Result<Xattrs> ReadXattrs(const std::string& path) {
     xattrs.emplace_back(name, std::move(value));
   }
   return xattrs;
-}
-
-}  // namespace
-
-bool IsOverlayXattr(std::string_view name) {
-  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
 }
 
 Status SetXattrs(int fd, const std::string& path, const Xattrs& xattrs) {

@@ -22,6 +22,9 @@ using Xattrs = std::vector<std::pair<std::string, std::string>>;
 // file system does not know (ENOTSUP), and SELinux labels that are not ours to set, are left out silently, as other runtimes do.
 base::Status SetXattrs(int fd, const std::string& path, const Xattrs& xattrs);
 
+// Of a path whose last component is not followed; without those of overlayfs.
+base::Result<Xattrs> ReadXattrs(const std::string& path);
+
 base::Status SetOpaque(const std::string& path);
 bool IsOpaque(const std::string& path);
 

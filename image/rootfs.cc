@@ -27,6 +27,19 @@ Result<std::vector<Path>> LowerDirs(const Store& store, const Image& image, cons
   return folders;
 }
 
+Result<std::vector<Path>> ShiftedLowerDirs(Store& store, const Image& image, const kernel::UserMap& map,
+                                           const std::string& user, const base::Context& context) {
+  std::vector<Path> folders;
+  for (auto chain_id = image.chain_ids.rbegin(); chain_id != image.chain_ids.rend(); ++chain_id) {
+    ASSIGN_OR_RETURN(const Path own, store.LayerFolder(*chain_id), "image ", image.id);
+    ASSIGN_OR_RETURN(Path copy, store.shifted().Acquire(*chain_id, own.parent_path(), map, user, context), "image ", image.id);
+    folders.push_back(std::move(copy));
+    if (IsOpaque(own.native())) break;
+  }
+  if (folders.empty()) folders.push_back(store.empty_folder());
+  return folders;
+}
+
 Status PrepareUpper(const Path& upper, const Path& top_lower) {
   RETURN_IF_ERROR(CopyMetadata(top_lower.native(), upper.native()), "prepare upper folder");
   return {};

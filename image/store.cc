@@ -13,6 +13,7 @@
 
 #include "base/guarded.h"
 #include "base/strings.h"
+#include "image/file_copy.h"
 #include "image/layer_settle.h"
 #include "image/store_names.h"
 #include "image/store_records.h"
@@ -39,12 +40,6 @@ void Merge(std::vector<std::string>& into, const std::vector<std::string>& from)
   std::ranges::sort(into);
   // Not std::ranges::unique: clang 14 does not take the subrange it returns.
   into.erase(std::unique(into.begin(), into.end()), into.end());
-}
-
-Status FlushFileSystem(const Path& path) {
-  ASSIGN_OR_RETURN(const UniqueFd fd, base::Open(path, O_RDONLY | O_DIRECTORY));
-  if (syncfs(fd.get()) != 0) return FailErrno(errno, "sync ", path.native());
-  return {};
 }
 
 // Moves a complete folder to its place. What may be there is a leftover that nobody uses: it ends up at `from`.
@@ -102,6 +97,8 @@ struct Store::State {
   const Path broken = options.folder / "broken";
   const Path empty = options.folder / "empty";
   std::vector<StoreProblem> problems;
+
+  ShiftedLayers shifted{options.folder / "shifted", tmp};
 
   // Held over the few disk writes that make, change or remove a record or a layer's name, so that they reach the disk in the
   // order in which they become visible. Readers never take it.
@@ -263,6 +260,8 @@ Store::~Store() = default;
 Result<std::unique_ptr<Store>> Store::Open(Options options) {
   auto state = std::make_unique<State>(std::move(options));
   RETURN_IF_ERROR(state->MakeFolders(), "open image store");
+  RETURN_IF_ERROR(state->shifted.Open([&](const std::string& name, std::string what) { state->Problem(name, std::move(what)); }),
+                  "open image store");
   State::Data data;
   state->LoadLayers(data);
   state->LoadImages(data);
@@ -405,7 +404,11 @@ std::shared_ptr<const ImageList> Store::List() const {
 }
 
 StoreUsage Store::Usage() const {
-  return state_->data.With([](State::Data& data) { return data.usage; });
+  StoreUsage usage = state_->data.With([](State::Data& data) { return data.usage; });
+  const StoreUsage copies = state_->shifted.Usage();
+  usage.bytes += copies.bytes;
+  usage.inodes += copies.inodes;
+  return usage;
 }
 
 Result<ImagePtr> Store::Find(std::string_view text) const { return FindImage(*List(), text, state_->options.candidates); }
@@ -463,7 +466,10 @@ void Store::RefLayers(const std::string& user, std::span<const Digest> chain_ids
   if (unused) state_->Sweep();
 }
 
+ShiftedLayers& Store::shifted() { return state_->shifted; }
+
 void Store::Unref(const std::string& user) {
+  state_->shifted.Unref(user);
   const bool unused = state_->data.With([&](State::Data& data) {
     const auto container = data.containers.find(user);
     if (container == data.containers.end()) return false;
@@ -477,6 +483,7 @@ void Store::Unref(const std::string& user) {
 void Store::Collect() {
   state_->data.With([](State::Data& data) { data.collecting = true; });
   state_->Sweep();
+  state_->shifted.Collect();
 }
 
 LayerPin::LayerPin(LayerPin&& other) noexcept

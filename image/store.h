@@ -17,6 +17,7 @@
 #include "image/layer_unpacker.h"
 #include "image/manifest.h"
 #include "image/reference.h"
+#include "image/shifted_layers.h"
 
 namespace berth::image {
 
@@ -42,11 +43,6 @@ struct StoreProblem {
   std::string what;
 };
 
-struct StoreUsage {
-  uint64_t bytes = 0;
-  uint64_t inodes = 0;
-};
-
 using NameCandidates = std::function<base::Result<std::vector<Reference>>(std::string_view)>;
 
 // Keeps layers on disk while it lives; for a pull, from BeginLayer's check to PutImage. May outlive nothing but the store.
@@ -55,6 +51,7 @@ class LayerPin;
 // On disk below Options::folder (docs/architecture.md, "Two roots"):
 //   layers/<chain hex>/{layer.json,diff/}  complete as soon as it is visible
 //   records/<hex>.json                     one for each image, written after its layers
+//   shifted/<chain hex>.<owners>/...       copies of layers (shifted_layers.h)
 //   tmp/                                   what is being unpacked or removed; emptied by Open
 //   broken/                                records that could not be used
 // Thread-safe. Reading (Find, List, Usage, HasLayer) never waits for a pull or a removal. PutImage, Remove and the last
@@ -103,18 +100,21 @@ class Store {
   // container uses stay until its Unref.
   base::Status Remove(std::string_view text);
   std::shared_ptr<const ImageList> List() const;
-  StoreUsage Usage() const;  // of all layers, from their records
+  StoreUsage Usage() const;  // of all layers and copies of layers, from their records
 
   // Containers. RefImage finds the image and keeps its layers for `user` (a container id) until Unref(user).
   // kNotFound when there is none.
   base::Result<ImagePtr> RefImage(std::string_view text, const std::string& user);
   // After a restart: the container `user` uses these layers, whether its image is still there or not.
   void RefLayers(const std::string& user, std::span<const Digest> chain_ids);
-  // Unknown users are ignored. Removes layers that nobody needs any more.
+  // Unknown users are ignored. Removes layers and copies that nobody needs any more.
   void Unref(const std::string& user);
   // Call once after the restored containers have called RefLayers: from now on unneeded layers are removed, those
   // left from before at once. Until then nothing is removed.
   void Collect();
+
+  // Copies of layers for pods whose owners the kernel cannot map.
+  ShiftedLayers& shifted();
 
   // Whether the image's record on disk is whole and says the same.
   base::Status CheckRecord(const Image& image) const;

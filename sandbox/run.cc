@@ -232,10 +232,11 @@ base::Status Sandboxes::MakeShm(Making& making) {
   return making.HandOver(shm);
 }
 
-// The pod's containers see images through one mount for all of them.
+// The pod's containers see images through one mount for all of them, where that can be; else each has copies made.
 base::Status Sandboxes::MapOwners(Making& making) {
   const std::string& id = making.sandbox.id;
   RETURN_IF_ERROR(container::LetThrough(RunFolder(id)));
+  if (!parts_.maps_owners()) return {};
   const base::Path images = RunFolder(id) / "images";
   RETURN_IF_ERROR(making.ledger->Intend({.kind = "mount", .target = images.native()}));
   RETURN_IF_ERROR(base::MakeDirs(images, 0700));

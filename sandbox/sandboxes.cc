@@ -58,7 +58,8 @@ base::Result<container::Pod> Sandboxes::PodOf(const Sandbox& sandbox) const {
   const base::Path files = Files(sandbox.id);
   std::optional<container::UserNamespace> user;
   if (!sandbox.user_namespace.empty()) {
-    user = {.path = sandbox.user_namespace, .map = UserMapOf(*sandbox.config), .images = RunFolder(sandbox.id) / "images"};
+    const base::Path images = RunFolder(sandbox.id) / "images";
+    user = {.path = sandbox.user_namespace, .map = UserMapOf(*sandbox.config), .images = base::Exists(images) ? images : base::Path()};
   }
   const bool host_ipc = sandbox.config->linux().security_context().namespace_options().ipc() == cri::NODE;
   return container::Pod{

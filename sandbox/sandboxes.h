@@ -35,6 +35,7 @@ struct Parts {
   base::Path pause;          // the berth-pause binary
   base::Path helper;         // the berth-helper binary
   base::Path images_folder;  // the image store's
+  std::function<bool()> maps_owners = [] { return true; };  // whether that can be mounted with mapped owners
   std::string boot_id;
   bool same_boot = true;     // the run root belongs to this boot
   bool systemd_cgroup = false;

@@ -199,7 +199,9 @@ struct Daemon::Parts {
   std::unique_ptr<Services> services;
   std::unique_ptr<telemetry::MetricsServer> metrics_server;
   bool same_boot = false;
-  bool maps_owners = false;  // asked beside the runtimes' features
+  // Asked beside the runtimes' features.
+  bool user_namespaces = false;
+  bool maps_owners = false;  // of the image store's folder
   std::string boot_id;
 };
 
@@ -252,6 +254,8 @@ base::Status Daemon::Parts::Make() {
   for (const image::StoreProblem& problem : images->problems()) Report(base::Cat("image store: ", problem.name, ": ", problem.what));
   features.emplace_back(executors->query, [this, folder = config.state_root / "images", helper = programs.helper]() -> base::Status {
     ASSIGN_OR_RETURN(maps_owners, kernel::CanMountMapped(folder, helper), "user namespaces");
+    user_namespaces = true;
+    if (!maps_owners) spdlog::info("images=copied_for_user_namespaces folder={}", folder.native());
     return {};
   });
   puller = std::make_unique<image::Puller>(image::Puller::Options{.store = images.get(),
@@ -340,6 +344,7 @@ base::Status Daemon::Parts::Make() {
                                                                   .pause = programs.pause,
                                                                   .helper = programs.helper,
                                                                   .images_folder = config.state_root / "images",
+                                                                  .maps_owners = [this] { return maps_owners; },
                                                                   .boot_id = boot_id,
                                                                   .same_boot = same_boot,
                                                                   .systemd_cgroup = systemd,
@@ -438,7 +443,7 @@ base::Status Daemon::Parts::Restore() {
     if (base::Status told = asked.Join(); !told) Report(told.error().Text());
   }
   features.clear();
-  services->maps_owners = maps_owners;
+  services->user_namespaces = user_namespaces;
   return {};
 }
 

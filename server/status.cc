@@ -56,10 +56,10 @@ base::Result<cri::StatusResponse> Status(Services& services, const cri::StatusRe
     reply.mutable_status()->mutable_conditions(1)->set_message(
         base::Cat("network ", network->list->name, " has no plugin with the capability portMappings (as portmap): host ports work only if it sees to them itself"));
   }
-  if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime), services.maps_owners);
-  for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime, services.maps_owners);
+  if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime), services.user_namespaces);
+  for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime, services.user_namespaces);
   reply.mutable_features()->set_supplemental_groups_policy(true);
-  reply.mutable_features()->set_user_namespaces_host_network(services.maps_owners);
+  reply.mutable_features()->set_user_namespaces_host_network(services.user_namespaces);
   reply.mutable_features()->set_mount_options(true);
   if (request.verbose()) (*reply.mutable_info())["config"] = json::Dump(VerboseInfo(services));
   return reply;

@@ -1,4 +1,5 @@
 // Pods with a user namespace, seen from both sides: root inside is nobody outside, and owns what it should.
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/strings.h"
@@ -177,6 +178,69 @@ TEST_P(UserNamespace, MappingsThatAreNotThePodsAreRefused) {
   EXPECT_EQ(other.code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(other.message(), HasSubstr("must be those of the pod"));
   EXPECT_THAT(cri().Containers()->containers(), IsEmpty());
+}
+
+// The image store on a file system whose owners the kernel cannot map.
+class UserNamespaceCopies : public UserNamespace {
+ protected:
+  void Prepare() override {
+    ASSERT_STATUS_OK(base::MakeDirs(Images()));
+    ASSERT_EQ(mount("ramfs", Images().c_str(), "ramfs", 0, "mode=0700"), 0) << strerror(errno);
+  }
+  void SetUp() override {
+    UserNamespace::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    if (daemon().Log(1 << 20).find("images=copied_for_user_namespaces") == std::string::npos)
+      GTEST_SKIP() << "this kernel maps the owners of a ramfs too";
+  }
+  void TearDown() override {
+    const Path images = Images();
+    UserNamespace::TearDown();
+    umount2(images.c_str(), MNT_DETACH);
+    std::error_code ignored;
+    std::filesystem::remove_all(folder(), ignored);
+  }
+  Path Images() { return daemon().options().state_root / "images"; }
+  std::vector<std::string> Copies() { return base::ListFolder(Images() / "shifted").value_or(std::vector<std::string>()); }
+  uint64_t UsedBytes() {
+    const auto usage = cri().Call(&v1::ImageService::Stub::ImageFsInfo, v1::ImageFsInfoRequest());
+    return usage->image_filesystems(0).used_bytes().value();
+  }
+};
+ON_EVERY_RUNTIME(UserNamespaceCopies);
+
+TEST_P(UserNamespaceCopies, OwnersAreRightFromInsideAndOutsideAndTheCopyGoesWithItsLastContainer) {
+  const uint64_t before = UsedBytes();
+  Made made = RunContainer(Sh("for i in / /bin/busybox /etc/passwd /home/user; do stat -c '%n %u:%g' $i; done; echo mine > /etc/passwd && "
+                              "stat -c %u /etc/passwd; echo ready; sleep 1000"),
+                           AskBoth);
+  ASSERT_TRUE(Eventually([&] { return LogText(made.log()).find("ready") != std::string::npos; })) << LogText(made.log(), "stderr");
+  EXPECT_EQ(LogText(made.log()), "/ 0:0\n/bin/busybox 0:0\n/etc/passwd 0:0\n/home/user 1000:1000\n0\nready\n");
+  const auto copies = Copies();
+  ASSERT_EQ(copies.size(), 1U);
+  const Path diff = Images() / "shifted" / copies[0] / "diff";
+  EXPECT_EQ(OwnerOf(diff / "bin/busybox"), kFirst);
+  EXPECT_EQ(OwnerOf(diff / "home/user"), kFirst + 1000);
+  const uint64_t with = UsedBytes();
+  EXPECT_GT(with, before);
+
+  // The next container has the same copy, after a restart of the daemon, too.
+  Restart();
+  made.config.mutable_metadata()->set_name("second");
+  made.config.clear_command();
+  for (const char* word : {"stat", "-c", "%u", "/bin/busybox"}) made.config.add_command(word);
+  made.config.set_log_path("second/0.log");
+  const auto created = cri().Create(made.pod, made.config, made.pod_config);
+  ASSERT_CALL_OK(created);
+  ASSERT_CALL_OK(cri().Start(created->container_id()));
+  EXPECT_EQ(WaitExited(created->container_id()).exit_code(), 0);
+  EXPECT_EQ(LogText(made.log()), "0\n");
+  EXPECT_EQ(Copies(), copies);
+  EXPECT_EQ(UsedBytes(), with);
+
+  RemoveEverything();
+  EXPECT_TRUE(Eventually([&] { return Copies().empty(); }));
+  EXPECT_EQ(UsedBytes(), before);
 }
 
 }  // namespace
