@@ -48,6 +48,17 @@ class UserNamespace : public OnRuntime {
     EXPECT_EQ(lstat(path.c_str(), &info), 0) << path;
     return info.st_uid;
   }
+  void ExpectSecondContainerSeesItsOwners(Made made) {
+    made.config.mutable_metadata()->set_name("second");
+    made.config.clear_command();
+    for (const char* word : {"stat", "-c", "%u", "/bin/busybox"}) made.config.add_command(word);
+    made.config.set_log_path("second/0.log");
+    const auto created = cri().Create(made.pod, made.config, made.pod_config);
+    ASSERT_CALL_OK(created);
+    ASSERT_CALL_OK(cri().Start(created->container_id()));
+    EXPECT_EQ(WaitExited(created->container_id()).exit_code(), 0);
+    EXPECT_EQ(LogText(made.log()), "0\n");
+  }
 };
 ON_EVERY_RUNTIME(UserNamespace);
 
@@ -146,17 +157,9 @@ TEST_P(UserNamespace, HostNetworkAndSharedPidNamespaceGoWithIt) {
 }
 
 TEST_P(UserNamespace, ContainersAreMadeAfterARestartToo) {
-  Made made = RunContainer({"sleep", "1000"}, AskBoth);
+  const Made made = RunContainer({"sleep", "1000"}, AskBoth);
   Restart();
-  made.config.mutable_metadata()->set_name("second");
-  made.config.clear_command();
-  for (const char* word : {"stat", "-c", "%u", "/bin/busybox"}) made.config.add_command(word);
-  made.config.set_log_path("second/0.log");
-  const auto created = cri().Create(made.pod, made.config, made.pod_config);
-  ASSERT_CALL_OK(created);
-  ASSERT_CALL_OK(cri().Start(created->container_id()));
-  EXPECT_EQ(WaitExited(created->container_id()).exit_code(), 0);
-  EXPECT_EQ(LogText(made.log()), "0\n");
+  ExpectSecondContainerSeesItsOwners(made);
 }
 
 TEST_P(UserNamespace, MappingsThatAreNotThePodsAreRefused) {
@@ -211,7 +214,7 @@ ON_EVERY_RUNTIME(UserNamespaceCopies);
 
 TEST_P(UserNamespaceCopies, OwnersAreRightFromInsideAndOutsideAndTheCopyGoesWithItsLastContainer) {
   const uint64_t before = UsedBytes();
-  Made made = RunContainer(Sh("for i in / /bin/busybox /etc/passwd /home/user; do stat -c '%n %u:%g' $i; done; echo mine > /etc/passwd && "
+  const Made made = RunContainer(Sh("for i in / /bin/busybox /etc/passwd /home/user; do stat -c '%n %u:%g' $i; done; echo mine > /etc/passwd && "
                               "stat -c %u /etc/passwd; echo ready; sleep 1000"),
                            AskBoth);
   ASSERT_TRUE(Eventually([&] { return LogText(made.log()).find("ready") != std::string::npos; })) << LogText(made.log(), "stderr");
@@ -226,15 +229,7 @@ TEST_P(UserNamespaceCopies, OwnersAreRightFromInsideAndOutsideAndTheCopyGoesWith
 
   // The next container has the same copy, after a restart of the daemon, too.
   Restart();
-  made.config.mutable_metadata()->set_name("second");
-  made.config.clear_command();
-  for (const char* word : {"stat", "-c", "%u", "/bin/busybox"}) made.config.add_command(word);
-  made.config.set_log_path("second/0.log");
-  const auto created = cri().Create(made.pod, made.config, made.pod_config);
-  ASSERT_CALL_OK(created);
-  ASSERT_CALL_OK(cri().Start(created->container_id()));
-  EXPECT_EQ(WaitExited(created->container_id()).exit_code(), 0);
-  EXPECT_EQ(LogText(made.log()), "0\n");
+  ExpectSecondContainerSeesItsOwners(made);
   EXPECT_EQ(Copies(), copies);
   EXPECT_EQ(UsedBytes(), with);
 

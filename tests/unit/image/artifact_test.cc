@@ -8,6 +8,7 @@
 #include "image/check.h"
 #include "image/media_type.h"
 #include "image/pull.h"
+#include "open_store.h"
 #include "tar_builder.h"
 
 namespace berth::image {
@@ -28,10 +29,8 @@ struct Blob {
 class ArtifactTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto store = Store::Open({.folder = temp_.path() / "images"});
-    ASSERT_TRUE(store) << store.error().Text();
-    store_ = *std::move(store);
-    store_->Collect();
+    store_ = OpenStore(temp_.path() / "images");
+    ASSERT_TRUE(store_);
     Puller::Options options;
     options.store = store_.get();
     options.registry.first_delay = std::chrono::milliseconds(1);

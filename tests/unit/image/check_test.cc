@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "open_store.h"
 #include "tar_builder.h"
 
 namespace berth::image {
@@ -20,10 +21,8 @@ class CheckTest : public testing::Test {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "owners and trusted attributes need root";
-    auto store = Store::Open({.folder = temp_.path(), .pinned = {}, .limits = {}, .candidates = {}});
-    ASSERT_TRUE(store) << store.error().Text();
-    store_ = *std::move(store);
-    store_->Collect();
+    store_ = OpenStore(temp_.path());
+    ASSERT_TRUE(store_);
   }
   // An image of these archives, the lowest first.
   void Put(const std::string& name, const std::vector<std::string>& tars) {

@@ -13,6 +13,7 @@
 #include "fake_registry.h"
 #include "image/media_type.h"
 #include "image/store.h"
+#include "open_store.h"
 
 namespace berth::image {
 namespace {
@@ -32,10 +33,8 @@ class PullTest : public testing::Test {
     std::string name = "/tmp/berth-pull-XXXXXX";
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
-    auto store = Store::Open({.folder = folder_ / "images", .pinned = {}, .limits = {}});
-    ASSERT_TRUE(store) << store.error().Text();
-    store_ = *std::move(store);
-    store_->Collect();
+    store_ = OpenStore(folder_ / "images");
+    ASSERT_TRUE(store_);
     MakePuller();
   }
   void TearDown() override {

@@ -10,6 +10,7 @@
 #include "image/pull.h"
 #include "image/signature_policy.h"
 #include "image/store.h"
+#include "open_store.h"
 #include "tar_builder.h"
 
 namespace berth::image {
@@ -166,10 +167,8 @@ TEST_F(SignaturePolicyTest, SignatureMustBeTheKeysForTheImageUnderItsName) {
 class SignedPullTest : public SignaturePolicyTest {
  protected:
   void SetUp() override {
-    auto store = Store::Open({.folder = temp_.path() / "images"});
-    ASSERT_TRUE(store) << store.error().Text();
-    store_ = *std::move(store);
-    store_->Collect();
+    store_ = OpenStore(temp_.path() / "images");
+    ASSERT_TRUE(store_);
     WriteKey(signer_);
     Write(R"({"default":[)" + Sigstore() + "]}");
     Puller::Options options;
