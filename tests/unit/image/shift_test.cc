@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/executor.h"
 #include "image/check.h"
 #include "image/layer_xattr.h"
 #include "image/rootfs.h"
@@ -248,6 +249,35 @@ TEST_F(ShiftTest, CheckLooksAtCopiesToo) {
   ASSERT_THAT(report->problems, SizeIs(1));
   EXPECT_THAT(report->problems[0].what, HasSubstr("the contents have changed"));
   EXPECT_THAT(report->removed, IsEmpty());
+}
+
+// Names beyond what a tar header has room for.
+TarItem Long(TarItem item) {
+  item.pax = {{"path", item.name}};
+  item.name = "long";
+  if (!item.link.empty()) item.pax.emplace_back("linkpath", std::exchange(item.link, "long"));
+  return item;
+}
+
+// The archive chooses the depth, and the daemon's threads have small stacks.
+TEST_F(ShiftTest, FoldersThatAreVeryDeepAreCopiedCheckedMergedAndRemoved) {
+  std::string deep;
+  for (int i = 0; i < 500; ++i) deep += "a/";
+  const auto work = [&] {
+    const ImagePtr image = Put({{Symlink("s", "t"), Long(File("t/" + deep + "below", "1"))},
+                                {Long(File("s/" + deep + "f", "2")), Long(File("t/" + deep + "g", "3")), Long(HardLink("l", "t/" + deep + "below"))}});
+    EXPECT_TRUE(base::Exists(*store_->LayerFolder(image->chain_ids[1]) / ("t/" + deep + "f")));
+    EXPECT_THAT(Copies(image, "one"), SizeIs(2));
+    EXPECT_THAT(CheckStore(*store_, {.contents = true}, {})->problems, IsEmpty());
+    store_->Unref("one");
+    EXPECT_TRUE(store_->Remove("a:1"));
+  };
+  {
+    base::Executor thread({.name = "small", .threads = 1, .queue = 10, .stack_bytes = 256 << 10});
+    ASSERT_TRUE(thread.Submit(work));
+  }
+  EXPECT_EQ(CopiesOnDisk(), 0u);
+  EXPECT_EQ(Temporaries(), 0u);
 }
 
 }  // namespace
