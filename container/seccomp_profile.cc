@@ -182,7 +182,8 @@ base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view text, std::span<
   ASSIGN_OR_RETURN(out.listener_metadata, berth::json::String(profile, "listenerMetadata", "seccomp profile"));
   RETURN_IF_ERROR(ReadArchitectures(profile, host, out));
   ASSIGN_OR_RETURN(const nlohmann::json* rules, berth::json::Array(profile, "syscalls", "seccomp profile"));
-  if (rules == nullptr) return out;
+  static const nlohmann::json kNone = nlohmann::json::array();
+  if (rules == nullptr) rules = &kNone;
   if (rules->size() > kMaxRules) return Fail(Code::kInvalidArgument, "seccomp profile: more than ", kMaxRules, " rules");
   for (const nlohmann::json& rule : *rules) {
     ASSIGN_OR_RETURN(oci::SeccompRule mapped, ReadRule(rule));
@@ -190,7 +191,7 @@ base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view text, std::span<
     ASSIGN_OR_RETURN(const Conditions excludes, ReadConditions(rule, "excludes"));
     if (!mapped.names.empty() && Applies(includes, excludes, capabilities, host)) out.syscalls.push_back(std::move(mapped));
   }
-  const bool notifies = std::any_of(out.syscalls.begin(), out.syscalls.end(), [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
+  const bool notifies = out.default_action == "SCMP_ACT_NOTIFY" || std::any_of(out.syscalls.begin(), out.syscalls.end(), [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
   if (notifies && out.listener_path.empty()) return Fail(Code::kInvalidArgument, "seccomp profile: SCMP_ACT_NOTIFY needs a listenerPath");
   return out;
 }

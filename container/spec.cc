@@ -60,7 +60,7 @@ base::Status CheckNamespaces(const cri::NamespaceOption& wanted, const cri::Name
   }
   // Absent is the host's.
   const auto host = [](const cri::NamespaceOption& option) { return !option.has_userns_options() || option.userns_options().mode() == cri::NODE; };
-  const bool differ = host(wanted) ? !host(pod) : wanted.userns_options().SerializeAsString() != pod.userns_options().SerializeAsString();
+  const bool differ = host(wanted) != host(pod) || (!host(wanted) && wanted.userns_options().SerializeAsString() != pod.userns_options().SerializeAsString());
   if (differ) return Fail(Code::kInvalidArgument, "namespace_options.userns_options differ from the pod's");
   return {};
 }

@@ -1,6 +1,7 @@
 // berthd's command line.
 #include <malloc.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 
@@ -30,6 +31,8 @@ void Reload(const config::LoadOptions& options) {
 
 int Run(config::Config config, const config::LoadOptions& options) {
   telemetry::SetUpLog(config.log);
+  // Whoever started us may have another, and runc gives ours to what an exec runs.
+  umask(022);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);  // until it is served
   // Two arenas are enough for threads that mostly wait, and keep the resident size from growing with their number.

@@ -1,4 +1,7 @@
 // What network lists can do for a pod beyond one address: two families, bandwidth.
+#include <netdb.h>
+#include <sys/socket.h>
+
 #include "base/child.h"
 #include "tests/e2e/harness/fixture.h"
 
@@ -38,6 +41,20 @@ class Cni : public OnNode {
     EXPECT_EQ(WaitExited(created->container_id()).exit_code(), 0) << LogText(log, "stderr");
     return LogText(log);
   }
+  static bool HasIpv6() { return base::Exists("/proc/net/if_inet6"); }
+  // What the node gets of a pod's page, with its headers; "" when nobody answers.
+  static std::string Fetch(const std::string& address) {
+    addrinfo hints{};
+    hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    if (getaddrinfo(address.c_str(), "8080", &hints, &found) != 0) return {};
+    const base::UniqueFd fd(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const bool connected = connect(fd.get(), found->ai_addr, found->ai_addrlen) == 0;
+    freeaddrinfo(found);
+    if (!connected || !base::WriteAll(fd.get(), "GET /page HTTP/1.0\r\n\r\n", address)) return {};
+    return base::ReadAll(fd.get(), 1 << 16, address).value_or(std::string());
+  }
   // Queueing rules of the node's interfaces.
   std::string QueueingRules() {
     base::RunOptions run{.spawn = {.program = "/usr/sbin/tc", .arguments = {"tc", "qdisc", "show"}},
@@ -61,6 +78,30 @@ TEST_F(Cni, PodOfTwoFamiliesHasAnAddressAndAnAdditionalOne) {
   const std::string inside = Inside(pod, config, "ip -o addr show eth0");
   EXPECT_THAT(inside,
               AllOf(HasSubstr(Cat(network.ip(), "/16")), HasSubstr(Cat(network.additional_ips(0).ip(), "/64"))));
+}
+
+TEST_F(Cni, BothFamiliesReachThePodAndThePodReachesOut) {
+  if (!HasIpv6()) GTEST_SKIP() << "the kernel has no IPv6";
+  ASSERT_TRUE(UseList(Bridge(R"([[{"subnet":"10.89.0.0/16"}],[{"subnet":"fd00:89::/64"}]])")));
+  auto server_config = OnNode::Pod("server");
+  const std::string server = RunPod(server_config);
+  auto web = Container(Sh("echo here > /tmp/page; exec httpd -f -p 8080 -h /tmp"));
+  auto created = cri().Create(server, web, server_config);
+  ASSERT_CALL_OK(created);
+  ASSERT_CALL_OK(cri().Start(created->container_id()));
+  const auto network = cri().PodStatus(server)->status().network();
+  ASSERT_EQ(network.additional_ips_size(), 1);
+  const std::string first = network.ip();
+  const std::string second = network.additional_ips(0).ip();
+  for (const std::string& address : {first, second}) {
+    EXPECT_TRUE(Eventually([&] { return Fetch(address).ends_with("here\n"); })) << "from the node: " << address;
+  }
+  auto client_config = OnNode::Pod("client");
+  const std::string client = RunPod(client_config);
+  EXPECT_EQ(Inside(client, client_config,
+                   Cat("wget -q -O- http://", first, ":8080/page && wget -q -O- 'http://[", second,
+                       "]:8080/page' && ping -q -c1 10.89.0.1 >/dev/null && ping6 -q -c1 fd00:89::1 >/dev/null && echo node")),
+            "here\nhere\nnode\n");
 }
 
 TEST_F(Cni, PodOfIpv6AloneHasThatAddress) {

@@ -132,6 +132,15 @@ TEST_P(Fields, NoNewPrivilegesAndOomScoreAreTheRequests) {
   EXPECT_EQ(Inside("grep NoNewPrivs /proc/self/status | cut -f2"), "0\n");
 }
 
+TEST_P(Fields, UmaskIsTheUsualWhateverTheDaemonsIs) {
+  const mode_t before = umask(077);
+  Restart();
+  umask(before);
+  const Made made = RunContainer(Sh("umask; exec sleep 1000"));
+  EXPECT_TRUE(Eventually([&] { return LogText(made.log()) == "0022\n"; })) << LogText(made.log());
+  EXPECT_EQ(cri().Exec(made.container, Sh("umask"))->stdout(), "0022\n");
+}
+
 TEST_P(Fields, EnvironmentIsTheRequestsOverTheImages) {
   const auto odd = [](const std::string& value) {
     return [value](auto&, v1::ContainerConfig& config) {

@@ -235,6 +235,7 @@ TEST(SeccompProfile, WhatIsNoProfileIsRefused) {
        {std::string(), std::string("[]"), std::string("{}"), std::string(R"({"defaultAction":1})"), std::string(R"({"defaultAction":"ALLOW"})"),
         std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read"]}]})"),
         std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read"],"action":"SCMP_ACT_NO"}]})"),
+        std::string(R"({"defaultAction":"SCMP_ACT_NOTIFY"})"),
         std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]})"),
         std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":["read"]})"), std::string(R"({"defaultAction":"SCMP_ACT_LOG","defaultErrnoRet":-1})"),
         std::string(R"({"defaultAction":"SCMP_ACT_LOG","defaultErrnoRet":4096})"), rule + R"({"index":6,"op":"SCMP_CMP_EQ"}]}]})",
