@@ -8,6 +8,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,8 +19,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/moby/spdystream"
@@ -31,12 +35,24 @@ type bufferedConn struct {
 
 func (c bufferedConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
+// https is verified against the certificates of $SSL_CERT_FILE, as Go programs do it by themselves.
+func connect(target *url.URL) (net.Conn, error) {
+	if target.Scheme != "https" {
+		return net.Dial("tcp", target.Host)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	return tls.Dial("tcp", target.Host, &tls.Config{RootCAs: roots})
+}
+
 func dial(address string, protocols []string) (*spdystream.Connection, string, error) {
 	target, err := url.Parse(address)
 	if err != nil {
 		return nil, "", err
 	}
-	conn, err := net.Dial("tcp", target.Host)
+	conn, err := connect(target)
 	if err != nil {
 		return nil, "", err
 	}
@@ -126,6 +142,7 @@ func remote(arguments []string) error {
 	stderr := flags.Bool("e", false, "there is a stderr stream")
 	tty := flags.Bool("t", false, "there is a terminal")
 	size := flags.String("size", "", "its size, JSON")
+	resized := flags.String("resized", "", "the size after SIGUSR1")
 	protocol := flags.String("protocol", "", "the one to offer; all that kubelet offers without it")
 	status := flags.String("status", "", "file for the error stream")
 	generate := flags.Int64("generate", 0, "instead of standard input: so many bytes")
@@ -195,6 +212,13 @@ func remote(arguments []string) error {
 			return err
 		}
 		io.WriteString(resize, *size)
+		changes := make(chan os.Signal, 1)
+		signal.Notify(changes, syscall.SIGUSR1)
+		go func() {
+			for range changes {
+				io.WriteString(resize, *resized)
+			}
+		}()
 	}
 	text, err := io.ReadAll(errorStream)
 	if err != nil && !errors.Is(err, io.EOF) {
