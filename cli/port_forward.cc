@@ -100,7 +100,7 @@ class Forwarder : public spdy::ConnectionUser, public std::enable_shared_from_th
                                      link->user_ended = true;
                                      return connection_->Fin(link->data);
                                    }
-                                   connection_->Send(link->data, std::string(link->buffer.data(), size));
+                                   connection_->Send(link->data, std::string_view(link->buffer.data(), size));
                                    Read(link);
                                  });
   }

@@ -17,6 +17,9 @@ namespace {
 using base::Code;
 using base::Fail;
 
+// The pod may drop what comes for a port, and others wait for the thread.
+constexpr auto kEach = std::chrono::seconds(5);
+
 struct Sockets {
   base::UniqueFd v4;
   base::UniqueFd v6;  // invalid where the kernel has no IPv6
@@ -58,7 +61,7 @@ base::Result<base::UniqueFd> Sandboxes::Connect(const std::string& id, uint16_t 
   v4.sin_family = AF_INET;
   v4.sin_port = htons(port);
   v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  base::Status first = ConnectSocket(sockets->v4.get(), v4, base::Cat("127.0.0.1:", port), context);
+  base::Status first = ConnectSocket(sockets->v4.get(), v4, base::Cat("127.0.0.1:", port), context.WithTimeout(kEach));
   if (first) return std::move(sockets->v4);
   if (!sockets->v6) return tl::make_unexpected(std::move(first).error());
   RETURN_IF_ERROR(context.Check("connect"));
@@ -66,7 +69,7 @@ base::Result<base::UniqueFd> Sandboxes::Connect(const std::string& id, uint16_t 
   v6.sin6_family = AF_INET6;
   v6.sin6_port = htons(port);
   v6.sin6_addr = in6addr_loopback;
-  base::Status second = ConnectSocket(sockets->v6.get(), v6, base::Cat("[::1]:", port), context);
+  base::Status second = ConnectSocket(sockets->v6.get(), v6, base::Cat("[::1]:", port), context.WithTimeout(kEach));
   if (second) return std::move(sockets->v6);
   return Fail(second.error().code, first.error().message, "; ", second.error().message);
 }

@@ -1,6 +1,7 @@
 #include "spdy/connection.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 namespace berth::spdy {
@@ -14,6 +15,7 @@ using boost::system::error_code;
 constexpr size_t kFlood = 4 << 20;
 constexpr size_t kSegmentsPerWrite = 16;
 constexpr size_t kBytesPerWrite = 256 << 10;
+constexpr size_t kFramesAtOnce = 16;
 
 }  // namespace
 
@@ -47,18 +49,42 @@ void Connection::Reply(uint32_t stream) {
   if (phase_ == Phase::kOpen && streams_.contains(stream)) PushControl(SynReply(stream, 0, deflater_.Deflate({})));
 }
 
-void Connection::Send(uint32_t stream, std::string data) {
+void Connection::Send(uint32_t stream, std::string_view data) {
   const auto found = streams_.find(stream);
   if (phase_ != Phase::kOpen || found == streams_.end() || found->second.sent_fin || data.empty()) return;
-  const auto owner = std::make_shared<const std::string>(std::move(data));
-  for (std::string_view rest = *owner; !rest.empty(); rest.remove_prefix(std::min(rest.size(), kMaxData))) {
-    Segment segment{.has_head = true, .owner = owner, .data = rest.substr(0, kMaxData)};
+  size_t gone = SendNow(stream, data);
+  for (; !data.empty(); data.remove_prefix(std::min(data.size(), kMaxData))) {
+    const std::string_view piece = data.substr(0, kMaxData);
+    const size_t gone_of_it = std::min(gone, kHeadSize + piece.size());
+    gone -= gone_of_it;
+    if (gone_of_it == kHeadSize + piece.size()) continue;
     char head[kHeadSize];
-    DataHead(stream, 0, static_cast<uint32_t>(segment.data.size()), head);
-    std::ranges::copy(head, segment.head.begin());
-    Push(queue_, std::move(segment));
+    DataHead(stream, 0, static_cast<uint32_t>(piece.size()), head);
+    std::string frame;
+    frame.reserve(kHeadSize + piece.size() - gone_of_it);
+    if (gone_of_it < kHeadSize) frame.append(head + gone_of_it, kHeadSize - gone_of_it);
+    frame += piece.substr(gone_of_it - std::min(gone_of_it, kHeadSize));
+    Push(queue_, std::move(frame));
   }
   Write();
+}
+
+// Most of the time the kernel takes all of it: it is neither copied nor queued. How much of the frames is gone.
+size_t Connection::SendNow(uint32_t stream, std::string_view data) {
+  if (busy_writing_ || !urgent_.empty() || !queue_.empty()) return 0;
+  char heads[kFramesAtOnce][kHeadSize];
+  std::array<boost::asio::const_buffer, 2 * kFramesAtOnce> buffers;
+  size_t frames = 0;
+  for (; frames < kFramesAtOnce && !data.empty(); ++frames) {
+    const std::string_view piece = data.substr(0, kMaxData);
+    data.remove_prefix(piece.size());
+    DataHead(stream, 0, static_cast<uint32_t>(piece.size()), heads[frames]);
+    buffers[2 * frames] = boost::asio::buffer(heads[frames]);
+    buffers[2 * frames + 1] = boost::asio::buffer(piece);
+  }
+  const size_t gone = transport_->WriteNow({buffers.data(), 2 * frames});
+  if (gone > 0) active_ = base::Monotonic::now();
+  return gone;
 }
 
 void Connection::Fin(uint32_t stream) {
@@ -182,25 +208,19 @@ void Connection::PeerFinished(uint32_t stream) {
 
 void Connection::PushControl(std::string frame) {
   if (phase_ != Phase::kOpen) return;
-  Push(urgent_, WholeFrame(std::move(frame)));
+  Push(urgent_, std::move(frame));
   Write();
 }
 
 void Connection::PushFrame(std::string frame) {
-  Push(queue_, WholeFrame(std::move(frame)));
+  Push(queue_, std::move(frame));
   Write();
 }
 
-Connection::Segment Connection::WholeFrame(std::string frame) {
-  Segment segment{.owner = std::make_shared<const std::string>(std::move(frame))};
-  segment.data = *segment.owner;
-  return segment;
-}
-
-void Connection::Push(std::deque<Segment>& queue, Segment segment) {
-  queued_ += segment.size();
+void Connection::Push(std::deque<std::string>& queue, std::string bytes) {
+  queued_ += bytes.size();
   above_low_water_ = above_low_water_ || queued_ > options_.low_water;
-  queue.push_back(std::move(segment));
+  queue.push_back(std::move(bytes));
 }
 
 void Connection::Write() {
@@ -219,10 +239,7 @@ void Connection::Write() {
     return;
   }
   std::vector<boost::asio::const_buffer> buffers;
-  for (const Segment& segment : writing_) {
-    if (segment.has_head) buffers.emplace_back(segment.head.data(), segment.head.size());
-    buffers.emplace_back(segment.data.data(), segment.data.size());
-  }
+  for (const std::string& frame : writing_) buffers.push_back(boost::asio::buffer(frame));
   busy_writing_ = true;
   transport_->AsyncWrite(buffers, [self = shared_from_this(), this, bytes](const error_code& error, size_t) {
     busy_writing_ = false;
@@ -252,6 +269,7 @@ void Connection::Read() {
   const bool discards = phase_ != Phase::kOpen;
   if (busy_reading_ || phase_ == Phase::kClosed || ((paused_ || flooded_) && !discards)) return;
   busy_reading_ = true;
+  if (ReadsStraight()) return;
   transport_->AsyncReadSome(*buffer_, [self = shared_from_this(), this](const error_code& error, size_t size) {
     if (error || phase_ == Phase::kClosed) busy_reading_ = false;
     if (phase_ == Phase::kClosed) return;

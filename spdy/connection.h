@@ -37,9 +37,15 @@ class ConnectionUser {
   virtual void OnStream(uint32_t stream, const Headers& headers, bool fin) = 0;
   virtual void OnReply(uint32_t stream) { (void)stream; }
   virtual void OnData(uint32_t stream, std::string_view data) = 0;
-  virtual void OnFin(uint32_t stream) = 0;    // the peer sends no more on it
-  virtual void OnReset(uint32_t stream) = 0;  // by the peer: it is gone in both directions
-  virtual void OnDrained() {}                 // queued() fell to Options::low_water after it was above
+  // A pipe into which the content of a stream's big frames may go straight from the socket; -1: there is none now.
+  virtual int PipeOf(uint32_t stream) {
+    (void)stream;
+    return -1;
+  }
+  virtual void OnPipeFull(uint32_t stream) { (void)stream; }  // ResumeReading, or nothing is read any more
+  virtual void OnFin(uint32_t stream) = 0;                    // the peer sends no more on it
+  virtual void OnReset(uint32_t stream) = 0;                  // by the peer: it is gone in both directions
+  virtual void OnDrained() {}                                 // queued() fell to Options::low_water after it was above
   // The last call. `why`: how it ended; success after an orderly end of either side.
   virtual void OnClosed(const base::Status& why) = 0;
 };
@@ -65,7 +71,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   uint32_t Open(const Headers& headers, bool fin = false);
   void Reply(uint32_t stream);
   // Of streams that were reset or have ended on our side nothing is sent.
-  void Send(uint32_t stream, std::string data);
+  void Send(uint32_t stream, std::string_view data);
   void Fin(uint32_t stream);
   void Reset(uint32_t stream, ResetStatus status = ResetStatus::kCancel);
   void SendPing();
@@ -86,13 +92,6 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
     bool sent_fin = false;
     bool got_fin = false;
   };
-  struct Segment {
-    std::array<char, kHeadSize> head;  // of a data frame; `data` is a whole frame when has_head is false
-    bool has_head = false;
-    std::shared_ptr<const std::string> owner;
-    std::string_view data;  // in owner
-    size_t size() const { return (has_head ? kHeadSize : 0) + data.size(); }
-  };
 
   base::Status OnControl(const Control& control) override;
   base::Status OnData(uint32_t stream, std::string_view piece, bool fin) override;
@@ -102,12 +101,14 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void EraseIfOver(uint32_t stream);
   void ClosedByGoAway();
 
-  static Segment WholeFrame(std::string frame);
-  void Push(std::deque<Segment>& queue, Segment segment);
+  size_t SendNow(uint32_t stream, std::string_view data);
+  void Push(std::deque<std::string>& queue, std::string bytes);
   void PushControl(std::string frame);  // in front of data, behind other control frames
   void PushFrame(std::string frame);    // behind everything
   void Write();
   void Read();
+  bool ReadsStraight();
+  base::Status MoveStraight();
   void Linger();
   void WatchIdle();
   void Close(base::Status why);
@@ -123,14 +124,15 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   uint32_t next_stream_ = 1;
   uint32_t next_ping_ = 1;
 
-  std::deque<Segment> urgent_;
-  std::deque<Segment> queue_;
-  std::vector<Segment> writing_;
+  std::deque<std::string> urgent_;  // frames; the first of queue_ may be the rest of one
+  std::deque<std::string> queue_;
+  std::vector<std::string> writing_;
   size_t queued_ = 0;
   bool above_low_water_ = false;
   bool busy_writing_ = false;
   bool busy_reading_ = false;
   bool paused_ = false;
+  bool straight_ = true;  // until it went wrong
   bool flooded_ = false;  // so much is queued that nothing more is read
   bool peer_leaves_ = false;
   enum class Phase { kOpen, kFinishing, kLingering, kClosed } phase_ = Phase::kOpen;

@@ -1,6 +1,7 @@
 #include "spdy/frame.h"
 
 #include <algorithm>
+#include <cassert>
 
 namespace berth::spdy {
 namespace {
@@ -166,6 +167,14 @@ base::Status FrameReader::TakeData(std::string_view& bytes) {
   left_ -= static_cast<uint32_t>(piece.size());
   if (left_ == 0) phase_ = Phase::kHead;
   return visitor_.OnData(stream_, piece, left_ == 0 && (flags_ & kFlagFin) != 0);
+}
+
+base::Status FrameReader::Skip(uint32_t size) {
+  assert(phase_ == Phase::kData && size <= left_);
+  left_ -= size;
+  if (left_ > 0) return {};
+  phase_ = Phase::kHead;
+  return (flags_ & kFlagFin) != 0 ? visitor_.OnData(stream_, {}, true) : base::Status();
 }
 
 std::string SynStream(uint32_t stream, uint8_t flags, std::string_view block) {

@@ -79,6 +79,15 @@ class FrameReader {
   // Errors are the peer's breach of the protocol (kInvalidArgument) or the visitor's; nothing can be read after one.
   base::Status Feed(std::string_view bytes);
 
+  // The data frame that is being read: its stream, and how much of its content is to come. {0, 0} between frames.
+  struct OpenFrame {
+    uint32_t stream = 0;
+    uint32_t left = 0;
+  };
+  OpenFrame open_frame() const { return phase_ == Phase::kData ? OpenFrame{stream_, left_} : OpenFrame(); }
+  // So much of that content was taken from the wire by somebody else.
+  base::Status Skip(uint32_t size);
+
  private:
   enum class Phase { kHead, kControl, kSkip, kData };
   base::Status TakeHead();

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -32,6 +33,9 @@ class Socket {
 
   // Bytes that were read too far; they come first.
   void PutBack(std::string bytes) { put_back_ = std::move(bytes); }
+
+  // -1 over TLS, and while there is something put back.
+  int Descriptor() { return tls_ || !put_back_.empty() ? -1 : tcp_->native_handle(); }
 
   template <typename Buffers, typename Token>
   auto async_read_some(const Buffers& buffers, Token&& token) {
@@ -64,6 +68,9 @@ class Socket {
         },
         token, buffers);
   }
+
+  // What the kernel takes at once, in bytes; nothing over TLS. Errors are left to the next write.
+  size_t WriteNow(std::span<const boost::asio::const_buffer> buffers);
 
   // Tells the peer that no more comes; what was written before still goes out. `done` is called once, and may be long
   // after: TLS waits for the peer's answer.

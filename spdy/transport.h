@@ -24,6 +24,14 @@ class Transport {
   virtual boost::asio::any_io_executor Executor() = 0;
   virtual void AsyncReadSome(std::span<char> into, Handler handler) = 0;
   virtual void AsyncWrite(const std::vector<boost::asio::const_buffer>& buffers, Handler handler) = 0;  // all of it
+  // What goes to the kernel at once, in bytes; 0 where that cannot be had. Not while AsyncWrite is under way.
+  virtual size_t WriteNow(std::span<const boost::asio::const_buffer> buffers) {
+    (void)buffers;
+    return 0;
+  }
+  // The socket, where what goes over it are the connection's own bytes; else -1.
+  virtual int Descriptor() { return -1; }
+  virtual void AsyncWaitRead(std::function<void(const boost::system::error_code&)> handler) { (void)handler; }
   virtual void AsyncShutdownSend(std::function<void()> done) = 0;
   virtual void Close() = 0;  // at once; operations under way end with errors
 };
@@ -40,6 +48,11 @@ class SocketTransport : public Transport {
     // Left to itself Asio writes 64 KiB at a time.
     const auto all = [](const boost::system::error_code& error, size_t) { return error ? 0 : SIZE_MAX; };
     boost::asio::async_write(socket_, buffers, all, std::move(handler));
+  }
+  size_t WriteNow(std::span<const boost::asio::const_buffer> buffers) override { return socket_.WriteNow(buffers); }
+  int Descriptor() override { return socket_.Descriptor(); }
+  void AsyncWaitRead(std::function<void(const boost::system::error_code&)> handler) override {
+    socket_.tcp().async_wait(Socket::Tcp::wait_read, std::move(handler));
   }
   void AsyncShutdownSend(std::function<void()> done) override { socket_.AsyncShutdownSend(std::move(done)); }
   void Close() override { socket_.Close(); }

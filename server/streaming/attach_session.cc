@@ -56,13 +56,13 @@ void AttachSession::Receive() {
 }
 
 bool AttachSession::TakePacket(std::string_view packet) {
-  const auto data = [&] { return std::string(packet.substr(1)); };
+  const std::string_view data = packet.substr(1);
   switch (PacketKind{static_cast<uint8_t>(packet[0])}) {
     case PacketKind::kOutput:
-      channels_->Send(Channel::kOutput, data());
+      channels_->Send(Channel::kOutput, data);
       return true;
     case PacketKind::kErrors:
-      channels_->Send(Channel::kErrors, data());
+      channels_->Send(Channel::kErrors, data);
       return true;
     case PacketKind::kEnded:
       End(Outcome::Exit(0));

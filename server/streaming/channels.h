@@ -25,17 +25,20 @@ class ChannelUser {
   virtual ~ChannelUser() = default;
   virtual void OnOpen() = 0;                                        // once, first: all channels are there
   virtual void OnData(Channel channel, std::string_view data) = 0;  // kInput and kResize
-  virtual void OnEnd(Channel channel) = 0;                          // the same, at most once each
-  virtual void OnDrained() = 0;                                     // queued() is low again
-  virtual void OnGone() = 0;  // once, last: the client has left, or all was delivered after Finish
+  // Where input may go without OnData, at this moment: a pipe; else -1. And that it is full: ResumeReading must follow.
+  virtual int InputPipe() { return -1; }
+  virtual void OnInputPipeFull() {}
+  virtual void OnEnd(Channel channel) = 0;  // the same, at most once each
+  virtual void OnDrained() = 0;             // queued() is low again
+  virtual void OnGone() = 0;                // once, last: the client has left, or all was delivered after Finish
 };
 
 // On the loop alone. Holds its user until OnGone.
 class Channels {
  public:
   virtual ~Channels() = default;
-  virtual void Send(Channel channel, std::string data) = 0;  // kOutput and kErrors
-  virtual void End(Channel channel) = 0;                     // the same
+  virtual void Send(Channel channel, std::string_view data) = 0;  // kOutput and kErrors
+  virtual void End(Channel channel) = 0;                          // the same
   virtual size_t queued() const = 0;
   virtual void PauseReading() = 0;
   virtual void ResumeReading() = 0;

@@ -68,14 +68,14 @@ std::shared_ptr<FdSource> ExecSession::Read(base::UniqueFd fd, Channel channel) 
   if (!fd) return nullptr;
   FdSource::Handlers handlers;
   handlers.has_room = [this] { return !channels_ || channels_->queued() < kOutputHighWater; };
-  handlers.on_data = [this, channel](std::string data) {
-    if (channels_) channels_->Send(channel, std::move(data));
+  handlers.on_data = [this, channel](std::string_view data) {
+    if (channels_) channels_->Send(channel, data);
   };
   handlers.on_end = [self = shared_from_this(), this, channel] {
     if (channels_) channels_->End(channel);
     MaybeOver();
   };
-  return std::make_shared<FdSource>(parts_.loop, std::move(fd), std::move(handlers));
+  return std::make_shared<FdSource>(parts_.loop, std::move(fd), parts_.scratch, std::move(handlers));
 }
 
 void ExecSession::OnData(Channel channel, std::string_view data) {
@@ -95,6 +95,12 @@ void ExecSession::TakeInput(std::string_view data) {
   if (paused_ || (input_ ? input_->queued() : early_.size()) < kInputHighWater) return;
   paused_ = true;
   channels_->PauseReading();
+}
+
+void ExecSession::OnInputPipeFull() {
+  paused_ = true;
+  channels_->PauseReading();
+  input_->WaitForRoom();
 }
 
 void ExecSession::InputMoved() {

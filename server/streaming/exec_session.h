@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
@@ -19,6 +20,7 @@ namespace berth::streaming {
 // What sessions stand on. Outlives them.
 struct SessionParts {
   boost::asio::io_context& loop;
+  std::span<char> scratch;  // what sources read into, one after the other
   base::Executor& work;
   const Callbacks& callbacks;
   std::chrono::nanoseconds start_limit;  // of a callback
@@ -41,6 +43,8 @@ class ExecSession final : public ChannelUser, public Session, public std::enable
 
   void OnOpen() override;
   void OnData(Channel channel, std::string_view data) override;
+  int InputPipe() override { return input_ && !order_.streams.tty ? input_->pipe() : -1; }
+  void OnInputPipeFull() override;
   void OnEnd(Channel channel) override;
   void OnDrained() override;
   void OnGone() override;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include <boost/asio/write.hpp>
 
@@ -15,7 +16,6 @@ namespace {
 using boost::system::error_code;
 
 constexpr size_t kJoin = 64 << 10;  // small pieces are put together up to this
-constexpr size_t kRead = 128 << 10;
 
 // A process and we work longer before either must wait for the other. Where it is no pipe, or the user's share of them
 // is used up, it stays as it is.
@@ -26,37 +26,36 @@ void Widen(int fd) {
 
 }  // namespace
 
-FdSource::FdSource(boost::asio::io_context& loop, base::UniqueFd fd, Handlers handlers)
-    : fd_(loop, fd.Release()), handlers_(std::move(handlers)), timer_(loop) {
+FdSource::FdSource(boost::asio::io_context& loop, base::UniqueFd fd, std::span<char> scratch, Handlers handlers)
+    : fd_(loop, fd.Release()), scratch_(scratch), handlers_(std::move(handlers)), timer_(loop) {
+  fd_.native_non_blocking(true);
   Widen(fd_.native_handle());
 }
 
 void FdSource::Continue() {
   if (busy_ || ended_ || !handlers_.has_room()) return;
   if (left_ && *left_ == 0) return Ended();
-  const size_t size = std::min(kRead, left_.value_or(kRead));
-  // Its content is what will be read.
-  if (buffer_.size() < kRead) buffer_.resize_and_overwrite(kRead, [](char*, size_t all) { return all; });
   busy_ = true;
-  fd_.async_read_some(boost::asio::buffer(buffer_.data(), size),
-                      [self = shared_from_this(), this](const error_code& error, size_t got) {
-                        busy_ = false;
-                        if (ended_) return;
-                        // Cancelled because nothing had come by the end of the drain. A terminal whose last user is
-                        // gone says EIO.
-                        if (error) return Ended();
-                        if (left_)
-                          *left_ -= std::min(*left_, got);  // this read may have begun before there was a bound
-                        handlers_.on_data(Take(got));
-                        Continue();
-                      });
+  fd_.async_wait(boost::asio::posix::descriptor_base::wait_read,
+                 [self = shared_from_this(), this](const error_code& error) {
+                   busy_ = false;
+                   if (ended_) return;
+                   // Cancelled because nothing had come by the end of the drain.
+                   if (error) return Ended();
+                   Read();
+                 });
 }
 
-// Much of it goes as it is. Little is copied: whoever queues it counts its bytes, not what they were read into.
-std::string FdSource::Take(size_t size) {
-  if (size < kRead / 2) return buffer_.substr(0, size);
-  buffer_.resize(size);
-  return std::exchange(buffer_, {});
+void FdSource::Read() {
+  if (!handlers_.has_room()) return;
+  const size_t size = std::min(scratch_.size(), left_.value_or(SIZE_MAX));
+  const ssize_t got = read(fd_.native_handle(), scratch_.data(), size);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Continue();
+  // A terminal whose last user is gone says EIO.
+  if (got <= 0) return Ended();
+  if (left_) *left_ -= static_cast<size_t>(got);
+  handlers_.on_data(std::string_view(scratch_.data(), static_cast<size_t>(got)));
+  Continue();
 }
 
 void FdSource::EndWhenEmpty(std::chrono::nanoseconds drain) {
@@ -146,6 +145,16 @@ void FdSink::Pump() {
                          if (on_written) on_written();
                          Pump();
                        });
+}
+
+int FdSink::pipe() {
+  return over_ || ending_ || !queue_.empty() ? -1 : fd_.native_handle();
+}
+
+void FdSink::WaitForRoom() {
+  fd_.async_wait(boost::asio::posix::descriptor_base::wait_write, [self = shared_from_this(), this](const error_code&) {
+    if (const auto on_written = on_written_) on_written();
+  });
 }
 
 void FdSink::Broken() {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,10 +23,11 @@ class FdSource : public std::enable_shared_from_this<FdSource> {
  public:
   struct Handlers {
     std::function<bool()> has_room;
-    std::function<void(std::string)> on_data;
+    std::function<void(std::string_view)> on_data;
     std::function<void()> on_end;  // once: end of file, an error, or EndWhenEmpty. No call follows
   };
-  FdSource(boost::asio::io_context& loop, base::UniqueFd fd, Handlers handlers);
+  // It reads into `scratch`, which others use too between its calls.
+  FdSource(boost::asio::io_context& loop, base::UniqueFd fd, std::span<char> scratch, Handlers handlers);
 
   void Start() { Continue(); }
   // There may be room again.
@@ -36,13 +38,13 @@ class FdSource : public std::enable_shared_from_this<FdSource> {
   bool ended() const { return ended_; }
 
  private:
-  std::string Take(size_t size);
+  void Read();
   void Ended();
   void Bound();
 
   boost::asio::posix::stream_descriptor fd_;
+  const std::span<char> scratch_;
   Handlers handlers_;
-  std::string buffer_;
   boost::asio::steady_timer timer_;
   std::optional<size_t> left_;  // bytes that may still be read
   bool busy_ = false;
@@ -60,6 +62,9 @@ class FdSink : public std::enable_shared_from_this<FdSink> {
   void End();                         // once what is queued is written
   void Close();                       // at once; calls nothing any more
   size_t queued() const { return queued_; }
+  // The descriptor, while somebody else may write to it, too: nothing is queued. Else -1.
+  int pipe();
+  void WaitForRoom();  // then `on_written`
 
  private:
   void Pump();

@@ -18,14 +18,14 @@ constexpr size_t kLeastInput = 64 << 10;
 constexpr size_t kMaxId = 256;  // clients count
 }  // namespace
 
-void Forwarded::Connected(asio::io_context& loop, base::UniqueFd socket) {
+void Forwarded::Connected(const SessionParts& parts, base::UniqueFd socket) {
   if (closed_) return;
   base::UniqueFd other(fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
   if (!other) {
     if (const auto on_end = std::exchange(handlers_.on_end, nullptr)) on_end();
     return;
   }
-  sink_ = std::make_shared<FdSink>(loop, std::move(other), FdSink::AtEnd::kShutdown, [self = shared_from_this()] {
+  sink_ = std::make_shared<FdSink>(parts.loop, std::move(other), FdSink::AtEnd::kShutdown, [self = shared_from_this()] {
     if (const auto on_written = self->handlers_.on_written) on_written();  // a copy: Close may be called in it
   });
   FdSource::Handlers handlers;
@@ -34,7 +34,7 @@ void Forwarded::Connected(asio::io_context& loop, base::UniqueFd socket) {
   handlers.on_end = [self = shared_from_this()] {
     if (const auto on_end = self->handlers_.on_end) on_end();
   };
-  source_ = std::make_shared<FdSource>(loop, std::move(socket), std::move(handlers));
+  source_ = std::make_shared<FdSource>(parts.loop, std::move(socket), parts.scratch, std::move(handlers));
   sink_->Write(early_);
   early_.clear();
   if (write_ended_) sink_->End();
@@ -116,7 +116,7 @@ void PortForwardSession::Connect(const PairPtr& pair) {
   pair->timer.reset();
   Forwarded::Handlers handlers;
   handlers.has_room = [this] { return connection_->queued() < kOutputHighWater; };
-  handlers.on_data = [this, stream = pair->data](std::string data) { connection_->Send(stream, std::move(data)); };
+  handlers.on_data = [this, stream = pair->data](std::string_view data) { connection_->Send(stream, data); };
   handlers.on_end = [self = shared_from_this(), this, pair] {
     pair->socket_ended = true;
     connection_->Fin(pair->data);
@@ -139,7 +139,7 @@ void PortForwardSession::Connect(const PairPtr& pair) {
 void PortForwardSession::Connected(const PairPtr& pair, base::Result<base::UniqueFd> socket) {
   if (closed_ || !pair->socket) return;
   if (!socket) return Fail(pair, socket.error().Text());
-  pair->socket->Connected(parts_.loop, *std::move(socket));
+  pair->socket->Connected(parts_, *std::move(socket));
   InputMoved();
 }
 

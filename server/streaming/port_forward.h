@@ -17,13 +17,13 @@ class Forwarded : public std::enable_shared_from_this<Forwarded> {
  public:
   struct Handlers {
     std::function<bool()> has_room;
-    std::function<void(std::string)> on_data;
+    std::function<void(std::string_view)> on_data;
     std::function<void()> on_end;      // the socket brings no more
     std::function<void()> on_written;  // some of what came for it is gone
   };
   explicit Forwarded(Handlers handlers) : handlers_(std::move(handlers)) {}
 
-  void Connected(boost::asio::io_context& loop, base::UniqueFd socket);
+  void Connected(const SessionParts& parts, base::UniqueFd socket);
   void Write(std::string_view data);  // also before Connected
   void EndWrite();
   void Continue();

@@ -10,11 +10,14 @@ namespace asio = boost::asio;
 
 void PortForwardChannels::Start() {
   const auto self = shared_from_this();
-  queue_ = std::make_shared<MessageQueue>(socket_, protocol_.base64, kOutputHighWater / 2, [self, this] {
+  MessageQueue::Handlers handlers;
+  handlers.on_drained = [self, this] {
     for (const auto& port : std::vector(ports_)) {
       if (port) port->Continue();
     }
-  });
+  };
+  handlers.on_broken = [self, this] { Gone(); };
+  queue_ = std::make_shared<MessageQueue>(socket_, protocol_.base64, kOutputHighWater / 2, std::move(handlers));
   ports_.resize(order_.ports.size());
   open_ = ports_.size();
   for (size_t i = 0; i < ports_.size(); ++i) {
@@ -31,7 +34,7 @@ void PortForwardChannels::Connect(size_t index) {
   const auto self = shared_from_this();
   Forwarded::Handlers handlers;
   handlers.has_room = [this] { return queue_->queued() < kOutputHighWater; };
-  handlers.on_data = [this, index](const std::string& data) {
+  handlers.on_data = [this, index](std::string_view data) {
     queue_->Push(EncodeMessage(protocol_, static_cast<uint8_t>(2 * index), data));
   };
   // There is no mark for the end of one channel: the connection's two directions end together.
@@ -51,7 +54,7 @@ void PortForwardChannels::Connect(size_t index) {
 void PortForwardChannels::Connected(size_t index, base::Result<base::UniqueFd> socket) {
   if (finished_ || !ports_[index]) return;
   if (socket) {
-    ports_[index]->Connected(parts_.loop, *std::move(socket));
+    ports_[index]->Connected(parts_, *std::move(socket));
     return InputMoved();
   }
   const std::string text = ForwardError(order_.ports[index], order_.pod, socket.error().Text());

@@ -23,6 +23,10 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr auto kCountLimit = std::chrono::seconds(1);
+constexpr size_t kScratch = 512 << 10;
+// The kernel's own choice grows to megabytes, which are in no cache when they are sent, and are held for each client
+// that stalls.
+constexpr int kSendBuffer = 256 << 10;
 constexpr auto kStartLimit = std::chrono::minutes(2);  // of a process, an attach or a connection
 
 }  // namespace
@@ -31,6 +35,7 @@ struct Server::State {
   explicit State(Options given)
       : options(std::move(given)),
         parts{.session = {.loop = loop,
+                          .scratch = {scratch.get(), kScratch},
                           .work = *options.work,
                           .callbacks = options.callbacks,
                           .start_limit = kStartLimit,
@@ -58,6 +63,7 @@ struct Server::State {
   std::list<Entry> sessions;
   size_t remembered = 0;
   size_t waiting = 0;
+  const std::unique_ptr<char[]> scratch = std::make_unique_for_overwrite<char[]>(kScratch);
   asio::io_context loop{1};
   HttpParts parts;
   std::unique_ptr<http::Listener> listener;
@@ -79,7 +85,10 @@ base::Status Server::State::Listen() {
 
 void Server::State::Serve(spdy::Socket socket) {
   // Whoever is on this node may connect, and descriptors are the whole daemon's.
-  if (waiting < options.max_waiting) ServeHttp(parts, std::move(socket));
+  if (waiting >= options.max_waiting) return;
+  boost::system::error_code ignored;
+  socket.tcp().set_option(asio::socket_base::send_buffer_size(kSendBuffer), ignored);
+  ServeHttp(parts, std::move(socket));
 }
 
 void Server::State::Remember(std::weak_ptr<Session> session, const std::string& pod) {

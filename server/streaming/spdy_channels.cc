@@ -71,6 +71,11 @@ void SpdyChannels::OnData(uint32_t stream, std::string_view data) {
   if (InputOf(stream, channel) != nullptr) user_->OnData(channel, data);
 }
 
+int SpdyChannels::PipeOf(uint32_t stream) {
+  const Stream& input = streams_[static_cast<size_t>(Channel::kInput)];
+  return input.id == stream && !input.ended ? user_->InputPipe() : -1;
+}
+
 void SpdyChannels::EndInput(uint32_t stream) {
   Channel channel{};
   Stream* const known = InputOf(stream, channel);

@@ -24,7 +24,7 @@ class SpdyChannels final : public Channels,
   // Gives up when the client has not opened all that it asked for after `creation`.
   void Start(std::shared_ptr<ChannelUser> user, std::chrono::nanoseconds creation, boost::asio::io_context& loop);
 
-  void Send(Channel channel, std::string data) override { connection_->Send(Id(channel), std::move(data)); }
+  void Send(Channel channel, std::string_view data) override { connection_->Send(Id(channel), data); }
   void End(Channel channel) override { connection_->Fin(Id(channel)); }
   size_t queued() const override { return connection_->queued(); }
   void PauseReading() override { connection_->PauseReading(); }
@@ -44,6 +44,8 @@ class SpdyChannels final : public Channels,
 
   void OnStream(uint32_t stream, const spdy::Headers& headers, bool fin) override;
   void OnData(uint32_t stream, std::string_view data) override;
+  int PipeOf(uint32_t stream) override;
+  void OnPipeFull(uint32_t) override { user_->OnInputPipeFull(); }
   void OnFin(uint32_t stream) override { EndInput(stream); }
   void OnReset(uint32_t stream) override { EndInput(stream); }
   void OnDrained() override { user_->OnDrained(); }

@@ -1,8 +1,11 @@
 #include "server/streaming/websocket.h"
 
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/stream.hpp>
+
+#include "base/time.h"
 
 // How Beast ends the connection under a WebSocket; found by the argument's namespace.
 namespace berth::spdy {
@@ -44,7 +47,11 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   }
   void Accept(std::shared_ptr<HttpRequest> request, const std::string& protocol, std::chrono::nanoseconds idle,
               std::function<void(std::shared_ptr<WebSocket>)> done) {
-    stream_.set_option(websocket::stream_base::timeout{kCloseTime, idle, false});
+    // Beast's own idle time counts what is received alone: who only listens would be cut off from what it hears.
+    stream_.set_option(websocket::stream_base::timeout{kCloseTime, websocket::stream_base::none(), false});
+    stream_.control_callback([this](websocket::frame_type, boost::beast::string_view) { Moved(); });
+    idle_ = std::chrono::duration_cast<base::Monotonic::duration>(idle);
+    WatchIdle();
     stream_.set_option(websocket::stream_base::decorator([protocol](websocket::response_type& response) {
       if (!protocol.empty()) response.set(boost::beast::http::field::sec_websocket_protocol, protocol);
     }));
@@ -55,6 +62,7 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   void AsyncRead(std::function<void(const error_code&, std::string, bool)> handler) override {
     stream_.async_read(
         buffer_, [self = shared_from_this(), this, handler = std::move(handler)](const error_code& error, size_t) {
+          Moved();
           std::string message = boost::beast::buffers_to_string(buffer_.data());
           buffer_.consume(buffer_.size());
           handler(error, std::move(message), stream_.got_text());
@@ -64,6 +72,7 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
     stream_.async_read_some(
         boost::asio::buffer(into.data(), into.size()),
         [self = shared_from_this(), this, handler = std::move(handler)](const error_code& error, size_t size) {
+          Moved();
           // "a text message is an error" of the tunnel
           if (!error && stream_.got_text()) return handler(boost::asio::error::invalid_argument, 0);
           // The peer's closing is the stream's end.
@@ -73,8 +82,11 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   void AsyncWrite(const std::vector<boost::asio::const_buffer>& message, bool text,
                   spdy::Transport::Handler handler) override {
     stream_.text(text);
-    stream_.async_write(message, [self = shared_from_this(), handler = std::move(handler)](
-                                     const error_code& error, size_t size) { handler(error, size); });
+    stream_.async_write(
+        message, [self = shared_from_this(), this, handler = std::move(handler)](const error_code& error, size_t size) {
+          Moved();
+          handler(error, size);
+        });
   }
   void AsyncClose(std::function<void()> done) override {
     stream_.async_close(websocket::close_code::normal,
@@ -84,7 +96,21 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   boost::asio::any_io_executor Executor() override { return stream_.get_executor(); }
 
  private:
+  void Moved() { active_ = base::Monotonic::now(); }
+  void WatchIdle() {
+    timer_.expires_at(active_ + idle_);
+    timer_.async_wait([weak = weak_from_this(), this](const error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      if (base::Monotonic::now() - active_ < idle_) return WatchIdle();
+      Close();  // what is under way ends with errors
+    });
+  }
+
   websocket::stream<spdy::Socket, false> stream_;
+  boost::asio::steady_timer timer_{stream_.get_executor()};
+  base::Monotonic::duration idle_{};  // without a frame in either direction
+  base::TimePoint active_ = base::Monotonic::now();
   boost::beast::flat_buffer buffer_;
 };
 

@@ -81,17 +81,22 @@ void MessageQueue::Pump() {
                         if (stopped_) return;
                         const bool was_above = queued_ > low_water_;
                         queued_ -= size;
-                        if (error) return;  // the reader notices too
+                        const Handlers handlers = handlers_;  // Stop may be called in them
+                        if (error) return handlers.on_broken();
                         Pump();
-                        if (was_above && queued_ <= low_water_ && on_drained_) on_drained_();
+                        if (was_above && queued_ <= low_water_) handlers.on_drained();
                       });
 }
 
 void WebSocketChannels::Start(std::shared_ptr<ChannelUser> user) {
   user_ = std::move(user);
-  queue_ = std::make_shared<MessageQueue>(socket_, protocol_.base64, kLowWater, [self = shared_from_this(), this] {
+  MessageQueue::Handlers handlers;
+  handlers.on_drained = [self = shared_from_this(), this] {
     if (user_) user_->OnDrained();
-  });
+  };
+  // A paused reader would not notice.
+  handlers.on_broken = [self = shared_from_this(), this] { Gone(); };
+  queue_ = std::make_shared<MessageQueue>(socket_, protocol_.base64, kLowWater, std::move(handlers));
   // Clients take the first message as the sign that all is ready.
   const Channel first = wanted_.output ? Channel::kOutput : wanted_.errors ? Channel::kErrors : Channel::kStatus;
   queue_->Push(EncodeMessage(protocol_, static_cast<uint8_t>(first), {}));
@@ -99,9 +104,9 @@ void WebSocketChannels::Start(std::shared_ptr<ChannelUser> user) {
   Read();
 }
 
-void WebSocketChannels::Send(Channel channel, std::string data) {
-  for (std::string_view rest = data; !rest.empty(); rest.remove_prefix(std::min(rest.size(), kMaxData))) {
-    queue_->Push(EncodeMessage(protocol_, static_cast<uint8_t>(channel), rest.substr(0, kMaxData)));
+void WebSocketChannels::Send(Channel channel, std::string_view data) {
+  for (; !data.empty(); data.remove_prefix(std::min(data.size(), kMaxData))) {
+    queue_->Push(EncodeMessage(protocol_, static_cast<uint8_t>(channel), data.substr(0, kMaxData)));
   }
 }
 

@@ -31,13 +31,17 @@ base::Result<ChannelMessage> DecodeMessage(const ChannelProtocol& protocol, std:
 // Messages that wait for their turn on a WebSocket. On the loop alone.
 class MessageQueue : public std::enable_shared_from_this<MessageQueue> {
  public:
-  MessageQueue(std::shared_ptr<WebSocket> socket, bool text, size_t low_water, std::function<void()> on_drained)
-      : socket_(std::move(socket)), text_(text), low_water_(low_water), on_drained_(std::move(on_drained)) {}
+  struct Handlers {
+    std::function<void()> on_drained;
+    std::function<void()> on_broken;  // nothing can be sent any more
+  };
+  MessageQueue(std::shared_ptr<WebSocket> socket, bool text, size_t low_water, Handlers handlers)
+      : socket_(std::move(socket)), text_(text), low_water_(low_water), handlers_(std::move(handlers)) {}
   void Push(std::string message);
   // Closes the WebSocket once all is sent; then `done`.
   void Finish(std::function<void()> done);
   void Stop() {
-    on_drained_ = nullptr;
+    handlers_ = {};
     done_ = nullptr;
     queue_.clear();
     stopped_ = true;
@@ -50,7 +54,7 @@ class MessageQueue : public std::enable_shared_from_this<MessageQueue> {
   std::shared_ptr<WebSocket> socket_;
   const bool text_;
   const size_t low_water_;
-  std::function<void()> on_drained_;
+  Handlers handlers_;
   std::function<void()> done_;
   std::deque<std::string> queue_;
   size_t queued_ = 0;
@@ -65,7 +69,7 @@ class WebSocketChannels final : public Channels, public std::enable_shared_from_
       : socket_(std::move(socket)), wanted_(wanted), protocol_(protocol) {}
   void Start(std::shared_ptr<ChannelUser> user);
 
-  void Send(Channel channel, std::string data) override;
+  void Send(Channel channel, std::string_view data) override;
   void End(Channel) override {}  // there is no mark for it towards the client
   size_t queued() const override { return queue_->queued(); }
   void PauseReading() override { paused_ = true; }

@@ -246,6 +246,7 @@ TEST_F(PortForward, PodThatHasEndedIsRefusedBeforeTheUpgrade) {
 }
 
 TEST_F(PortForward, EndOfThePodMissesNoSessionThatIsBeingMade) {
+  ASSERT_TRUE(RunUntil([&] { return server_->sessions() == 1; }));  // the fixture's has been asked for
   // It ends between the look at the request and the making of the session: there is nothing to close yet.
   pod_is_ready_ = [this, asked = 0]() mutable {
     if (asked++ > 0) return false;

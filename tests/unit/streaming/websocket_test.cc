@@ -55,6 +55,31 @@ class WebSocketTest : public StreamingTest {
   std::string chosen_;
 };
 
+TEST_F(WebSocketTest, WhoOnlyListensIsNotIdleWhileSomethingComes) {
+  server_.reset();
+  options_.idle = std::chrono::seconds(2);
+  StartServer();
+  const auto stream =
+      Connect(Url(Sh("for i in 1 2 3 4 5 6 7 8; do sleep 0.4; echo $i; done", {.output = true})), "v5.channel.k8s.io");
+  ASSERT_TRUE(stream);
+  const auto got = ReadAll(*stream);
+  EXPECT_EQ(got.at(1), "1\n2\n3\n4\n5\n6\n7\n8\n");
+  EXPECT_THAT(got.at(3), HasSubstr("Success"));
+}
+
+TEST_F(WebSocketTest, WithoutAFrameItIsEnded) {
+  server_.reset();
+  options_.idle = std::chrono::milliseconds(300);
+  StartServer();
+  const auto stream = Connect(Url(Sh("cat", {.input = true, .output = true})), "v5.channel.k8s.io");
+  ASSERT_TRUE(stream);
+  boost::beast::flat_buffer buffer;
+  boost::system::error_code error;
+  while (!error) stream->read(buffer, error);
+  EXPECT_NE(error, websocket::error::closed);
+  EXPECT_TRUE(RunUntil([&] { return server_->sessions() == 0; }));
+}
+
 TEST_F(WebSocketTest, VersionFiveClosesTheInputAndGetsTheStatus) {
   const auto stream = Connect(Url(Sh("cat; echo err >&2; exit 4", {.input = true, .output = true, .errors = true})),
                               "v5.channel.k8s.io");
