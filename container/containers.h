@@ -28,6 +28,7 @@
 #include "kernel/cgroup.h"
 #include "kernel/cgroup_change.h"
 #include "kernel/foreign_path.h"
+#include "kernel/project_quota.h"
 #include "kernel/systemd.h"
 #include "oci/runtime.h"
 #include "state/leftovers.h"
@@ -62,6 +63,7 @@ struct Parts {
   const kernel::Systemd* systemd = nullptr;  // used with systemd_cgroup
   ApparmorDefault* apparmor = nullptr;
   kernel::ForeignPaths* paths = nullptr;
+  kernel::ProjectQuota* quota = nullptr;  // nullptr: the state folder's file system has none
   image::Store* images = nullptr;
   state::LeftoverQueue* leftovers = nullptr;
   const state::Undoers* undoers = nullptr;
@@ -197,6 +199,7 @@ class Containers {
                                                state::Stage& stage);
   // The name of the image to begin with; of the one that a checkpoint was made from where the request names an archive.
   base::Result<std::string> OpenCheckpoint(Creation& creation, const base::Context& context);
+  void CountUsage(const base::Path& upper, const base::Path& work);
   base::Status Unpack(Creation& creation, const std::vector<base::Path>& lower, const base::Context& context);
   base::Status FitCheckpoint(Creation& creation);
   base::Error Abandon(Creation& creation, base::Error cause);

@@ -208,6 +208,7 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   if (creation.pod.user_namespace) RETURN_IF_ERROR(LetThrough(RunFolder(id)));
   RETURN_IF_ERROR(base::MakeDirs(state_folder / "upper", 0755));
   RETURN_IF_ERROR(base::MakeDirs(state_folder / "work", 0700));
+  if (parts_.quota != nullptr) CountUsage(state_folder / "upper", state_folder / "work");
 
   ASSIGN_OR_RETURN(const auto lower, LowerFolders(*parts_.images, *creation.image, creation.pod, id, context));
   RETURN_IF_ERROR(image::PrepareUpper(state_folder / "upper", lower.front()));
@@ -240,6 +241,13 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   ASSIGN_OR_RETURN(const std::string cwd, WorkingDirectory(creation.config, creation.image->config));
   RETURN_IF_ERROR(MakeOwnedFolders(root.get(), cwd, creation.pod), "working_dir");
   return context.Check("CreateContainer");
+}
+
+// What fails leaves a folder that has to be walked, and stops nothing. Files are renamed from `work` into `upper`, which
+// a file system allows into a folder with a project only from one with the same: so `work` goes first.
+void Containers::CountUsage(const base::Path& upper, const base::Path& work) {
+  const auto id = parts_.quota->NewId();
+  if (id && kernel::ProjectQuota::Assign(work, *id)) (void)kernel::ProjectQuota::Assign(upper, *id);
 }
 
 // From now on the container itself keeps the layers of its image and of its volumes' images, after a restart too.

@@ -85,13 +85,16 @@ base::Status Containers::Unpack(Creation& creation, const std::vector<base::Path
   const base::Path staged = folder / "root";
   RETURN_IF_ERROR(base::MakeDirs(images, 0700));
   RETURN_IF_ERROR(base::MakeDirs(staged, 0700));
+  const base::Path upper = StateFolder(id) / "upper";
+  if (const uint32_t project = kernel::ProjectQuota::IdOf(upper); project != 0) {
+    RETURN_IF_ERROR(kernel::ProjectQuota::Assign(staged, project));
+  }
   ASSIGN_OR_RETURN(auto unpacker, image::LayerUnpacker::Create(image::StagedFolder(staged), {}));
   RETURN_IF_ERROR(UnpackCheckpoint(creation.archive.get(), images, *unpacker, context), what);
   if (!base::Exists(images / "inventory.img"))
     return Fail(Code::kInvalidArgument, what, ": there are no images of CRIU in it");
   ASSIGN_OR_RETURN(image::UnpackedLayer layer, unpacker->Finish(context), what, ": ", kRootDiff);
   RETURN_IF_ERROR(image::SettleLayer(layer, lower, context), what, ": ", kRootDiff);
-  const base::Path upper = StateFolder(id) / "upper";
   RETURN_IF_ERROR(base::RemoveTree(upper));
   if (rename((staged / "diff").c_str(), upper.c_str()) != 0)
     return base::FailErrno(errno, "rename to ", upper.native());

@@ -22,6 +22,11 @@ bool IsQuiet(std::string_view method) {
   return method.ends_with("Status") || method.ends_with("Stats");
 }
 
+// A stream that lasts as long as its client wants: its time says nothing, and the client's leaving is its usual end.
+bool IsOpenEnded(std::string_view method) {
+  return method == "GetContainerEvents" || method == "PullProgress";
+}
+
 // Names one call for good, in the logs of plugins too: not the same after a restart.
 std::string NextId() {
   static const int64_t begin = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -55,14 +60,16 @@ void CallLog::Add(std::string_view key, std::string_view value) {
 
 void CallLog::Write(const base::Error* error) {
   const std::chrono::nanoseconds took = base::Monotonic::now() - start_;
-  if (figures_ != nullptr) figures_->Ended(took, error);
+  const bool open_ended = IsOpenEnded(method_);
+  if (figures_ != nullptr) figures_->Ended(open_ended ? std::nullopt : std::optional(took), error);
   if (telemetry_.tracer != nullptr) telemetry_.tracer->CallEnded(id_, method_, took, error);
   const double took_ms = std::chrono::duration<double, std::milli>(took).count();
   if (error == nullptr) {
     const auto level = IsQuiet(method_) ? spdlog::level::debug : spdlog::level::info;
     spdlog::log(level, "call={} request={}{} ms={:.1f} code=OK", method_, id_, fields_, took_ms);
   } else {
-    spdlog::warn("call={} request={}{} ms={:.1f} code={} error={}", method_, id_, fields_, took_ms, base::CodeName(error->code), Quote(error->Text()));
+    const auto level = open_ended && error->code == base::Code::kCancelled ? spdlog::level::info : spdlog::level::warn;
+    spdlog::log(level, "call={} request={}{} ms={:.1f} code={} error={}", method_, id_, fields_, took_ms, base::CodeName(error->code), Quote(error->Text()));
   }
 }
 

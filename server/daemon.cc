@@ -175,6 +175,7 @@ struct Daemon::Parts {
   std::unique_ptr<container::HookFolders> hooks;
   container::ApparmorDefault apparmor{FindInstalled("apparmor_parser")};
   std::unique_ptr<kernel::ForeignPaths> paths;
+  std::unique_ptr<kernel::ProjectQuota> quota;  // where the state root's file system counts by project
   container::Runtimes runtimes;
   std::vector<base::Beside> features;  // that the runtimes and the kernel are being asked for
   std::unique_ptr<image::Store> images;
@@ -231,6 +232,8 @@ base::Status Daemon::Parts::Make() {
   ASSIGN_OR_RETURN(const Programs programs, FindPrograms(config.helpers));
   paths = std::make_unique<kernel::ForeignPaths>(kernel::ForeignPaths::Options{
       .helper = programs.helper, .deadline = config.helpers.path_timeout, .cap = static_cast<size_t>(config.helpers.max_stuck)});
+  if (auto counting = kernel::ProjectQuota::Open(config.state_root)) quota = *std::move(counting);
+  else spdlog::info("writable_layers=walked reason=\"{}\"", counting.error().Text());
   ASSIGN_OR_RETURN(runtimes, FindRuntimes(config, programs.helper, systemd));
   ASSIGN_OR_RETURN(const std::string default_runtime, DefaultRuntime(config, runtimes));
   for (auto& [name, runtime] : runtimes) runtime = telemetry::Measured(std::move(runtime), metrics);
@@ -322,6 +325,7 @@ base::Status Daemon::Parts::Make() {
   container_parts.systemd = &systemd_manager;
   container_parts.apparmor = &apparmor;
   container_parts.paths = paths.get();
+  container_parts.quota = quota.get();
   container_parts.images = images.get();
   container_parts.leftovers = leftovers.get();
   container_parts.undoers = &undoers;
@@ -368,7 +372,7 @@ base::Status Daemon::Parts::Make() {
                                                                   .ended = [this](const std::string& id) {
                                                                     if (streaming) streaming->ClosePod(id);
                                                                   }});
-  stats = std::make_unique<stats::Collector>(stats::Collector::Options{.cgroups = cgroups.get()});
+  stats = std::make_unique<stats::Collector>(stats::Collector::Options{.cgroups = cgroups.get(), .quota = quota.get()});
   ASSIGN_OR_RETURN(streaming, streaming::Server::Start(StreamingOptions()));
   constexpr int kSysResource = 24;
   services = std::make_unique<Services>(Services{.config = config,

@@ -10,7 +10,8 @@ namespace berth::server {
 
 namespace asio = boost::asio;
 
-EventStream::EventStream(Events& events, asio::io_context& loop) : events_(events), loop_(loop) {
+EventStream::EventStream(Events& events, asio::io_context& loop, CallLog log)
+    : events_(events), loop_(loop), log_(std::move(log)) {
   asio::post(loop_, [this] { Begin(); });
 }
 
@@ -27,9 +28,9 @@ void EventStream::Begin() {
 
 void EventStream::Pump() {
   if (writing_ || ended_) return;
-  if (cancelled_) return End(grpc::Status::CANCELLED);
+  if (cancelled_) return End({.code = base::Code::kCancelled, .message = "the client has left"});
   auto next = listener_->Take();
-  if (!next) return End(ToGrpc(next.error()));
+  if (!next) return End(std::move(next).error());
   if (!*next) return;
   event_ = *std::move(next);
   writing_ = true;
@@ -55,10 +56,11 @@ void EventStream::OnDone() {
   asio::post(loop_, [this] { delete this; });
 }
 
-void EventStream::End(grpc::Status status) {
+void EventStream::End(base::Error error) {
   ended_ = true;
   listener_.reset();
-  Finish(std::move(status));
+  log_.Failed(cri::GetEventsRequest(), error);
+  Finish(ToGrpc(error));
 }
 
 }  // namespace berth::server

@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 #include <boost/asio/io_context.hpp>
 
+#include "server/call_log.h"
 #include "server/events.h"
 
 namespace berth::server {
@@ -14,7 +15,7 @@ namespace berth::server {
 // While a write waits for the client the listener's queue fills, and no thread waits with it.
 class EventStream : public grpc::ServerWriteReactor<cri::ContainerEventResponse> {
  public:
-  EventStream(Events& events, boost::asio::io_context& loop);
+  EventStream(Events& events, boost::asio::io_context& loop, CallLog log);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -23,10 +24,11 @@ class EventStream : public grpc::ServerWriteReactor<cri::ContainerEventResponse>
  private:
   void Begin();
   void Pump();
-  void End(grpc::Status status);
+  void End(base::Error error);
 
   Events& events_;
   boost::asio::io_context& loop_;
+  CallLog log_;
   std::shared_ptr<Events::Listener> listener_;
   const std::shared_ptr<EventStream*> self_ = std::make_shared<EventStream*>(this);  // a wake may come late
   Event event_;                                                                      // being written

@@ -46,6 +46,17 @@ base::Result<berth::v1::LoadImagesResponse> Load(image::Puller& puller, const st
   return reply;
 }
 
+base::Result<berth::v1::ListPullsResponse> PullsInFlight(image::Puller& puller) {
+  berth::v1::ListPullsResponse reply;
+  for (const image::PullProgress& pull : puller.InFlight()) {
+    berth::v1::PullInFlight& item = *reply.add_pulls();
+    item.set_reference(pull.reference);
+    item.set_stage(pull.stage);
+    for (const image::LayerProgress& layer : pull.layers) Describe(layer, *item.add_layers());
+  }
+  return reply;
+}
+
 base::Result<berth::v1::CheckImagesResponse> Check(image::Store& images, const berth::v1::CheckImagesRequest& request,
                                                    const base::Context& context) {
   ASSIGN_OR_RETURN(const image::CheckReport report,
@@ -73,19 +84,19 @@ base::Result<berth::v1::SetLogLevelResponse> SetLevel(const std::string& name) {
 // One follower. Everything but OnCancel and OnDone happens on the event loop; a tick looks at the puller's snapshot.
 class Follower : public grpc::ServerWriteReactor<PullProgressEvent> {
  public:
-  Follower(image::Puller& puller, boost::asio::io_context& loop, std::vector<std::string> names)
-      : puller_(puller), loop_(loop), timer_(loop), names_(std::move(names)) {
+  Follower(image::Puller& puller, boost::asio::io_context& loop, std::vector<std::string> names, CallLog log)
+      : puller_(puller), loop_(loop), timer_(loop), names_(std::move(names)), log_(std::move(log)) {
     boost::asio::post(loop_, [this] { Tick(); });
   }
 
   void OnWriteDone(bool ok) override {
     boost::asio::post(loop_, [this, ok] {
       writing_ = false;
-      if (!ok || event_.finished()) End();
+      if (!ok || event_.finished()) End(ok);
     });
   }
   void OnCancel() override {
-    boost::asio::post(loop_, [this] { End(); });
+    boost::asio::post(loop_, [this] { End(false); });
   }
   void OnDone() override {
     boost::asio::post(loop_, [this] { delete this; });
@@ -126,16 +137,23 @@ class Follower : public grpc::ServerWriteReactor<PullProgressEvent> {
     StartWrite(&event_);
   }
 
-  void End() {
+  void End(bool told) {
     if (std::exchange(ended_, true)) return;
     timer_.cancel();
-    Finish(grpc::Status::OK);
+    if (told) {
+      log_.Done(berth::v1::PullProgressRequest(), event_);
+      return Finish(grpc::Status::OK);
+    }
+    const base::Error left{.code = base::Code::kCancelled, .message = "the client has left"};
+    log_.Failed(berth::v1::PullProgressRequest(), left);
+    Finish(ToGrpc(left));
   }
 
   image::Puller& puller_;
   boost::asio::io_context& loop_;
   boost::asio::steady_timer timer_;
   const std::vector<std::string> names_;  // what the text may stand for
+  CallLog log_;
   PullProgressEvent event_;
   bool seen_ = false;
   bool writing_ = false;
@@ -150,13 +168,18 @@ class Refused : public grpc::ServerWriteReactor<PullProgressEvent> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<PullProgressEvent>* BerthService::PullProgress(grpc::CallbackServerContext*,
+grpc::ServerWriteReactor<PullProgressEvent>* BerthService::PullProgress(grpc::CallbackServerContext* context,
                                                                         const berth::v1::PullProgressRequest* request) {
+  CallLog log("PullProgress", telemetry_, CallerOf(*context));
   const auto candidates = puller_.Candidates(request->reference());
-  if (!candidates) return new Refused(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, candidates.error().message));
+  if (!candidates) {
+    const base::Error error{.code = base::Code::kInvalidArgument, .message = candidates.error().message};
+    log.Failed(*request, error);
+    return new Refused(ToGrpc(error));
+  }
   std::vector<std::string> names;
   for (const image::Reference& reference : *candidates) names.push_back(reference.Full());
-  return new Follower(puller_, loop_, std::move(names));
+  return new Follower(puller_, loop_, std::move(names), std::move(log));
 }
 
 grpc::ServerUnaryReactor* BerthService::LoadImages(grpc::CallbackServerContext* context, const berth::v1::LoadImagesRequest* request,
@@ -180,17 +203,11 @@ grpc::ServerUnaryReactor* BerthService::SetLogLevel(grpc::CallbackServerContext*
   return call;
 }
 
-grpc::ServerUnaryReactor* BerthService::ListPulls(grpc::CallbackServerContext* context, const berth::v1::ListPullsRequest*,
+grpc::ServerUnaryReactor* BerthService::ListPulls(grpc::CallbackServerContext* context, const berth::v1::ListPullsRequest* request,
                                                   berth::v1::ListPullsResponse* reply) {
-  for (const image::PullProgress& pull : puller_.InFlight()) {
-    berth::v1::PullInFlight& item = *reply->add_pulls();
-    item.set_reference(pull.reference);
-    item.set_stage(pull.stage);
-    for (const image::LayerProgress& layer : pull.layers) Describe(layer, *item.add_layers());
-  }
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+  auto* call = new UnaryCall<berth::v1::ListPullsRequest, berth::v1::ListPullsResponse>(*context, *request, reply, "ListPulls", telemetry_);
+  call->Start(nullptr, [this](const berth::v1::ListPullsRequest&, const base::Context&) { return PullsInFlight(puller_); });
+  return call;
 }
 
 }  // namespace berth::server

@@ -1,6 +1,7 @@
 #include "server/runtime_service.h"
 
 #include "server/list_stream.h"
+#include "server/reply_size.h"
 
 namespace berth::server {
 namespace {
@@ -10,15 +11,16 @@ grpc::ServerUnaryReactor* Answer(Services& services, const Telemetry& telemetry,
                                  base::Result<Reply> (*handler)(Services&, const Request&, const base::Context&),
                                  grpc::CallbackServerContext* context, const Request* request, Reply* reply) {
   auto* call = new UnaryCall<Request, Reply>(*context, *request, reply, method, telemetry);
-  call->Start(executor, [&services, handler](const Request& given, const base::Context& own) { return handler(services, given, own); });
+  call->Start(executor, [&services, handler, method](const Request& given, const base::Context& own) -> base::Result<Reply> {
+    auto made = handler(services, given, own);
+    // Told here, or else the log and the figures would say that all was well.
+    if (made) RETURN_IF_ERROR(FitsMessage(method, made->ByteSizeLong(), services.config.grpc.max_message.bytes));
+    return made;
+  });
   return call;
 }
 
 }  // namespace
-
-grpc::Status Unimplemented(std::string_view method) {
-  return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, base::Cat(method, " is not implemented by berth ", BERTH_VERSION));
-}
 
 #define BERTH_ANSWER(service, name, executor)                                                                        \
   grpc::ServerUnaryReactor* service::name(grpc::CallbackServerContext* context, const cri::name##Request* request,   \
@@ -62,11 +64,12 @@ BERTH_ANSWER(ImageService, ImageFsInfo, nullptr)
 #undef BERTH_ANSWER
 
 #define BERTH_UNIMPLEMENTED(name)                                                                                     \
-  grpc::ServerUnaryReactor* RuntimeService::name(grpc::CallbackServerContext* context, const cri::name##Request*,     \
-                                                 cri::name##Response*) {                                              \
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();                                                    \
-    reactor->Finish(Unimplemented(#name));                                                                            \
-    return reactor;                                                                                                   \
+  grpc::ServerUnaryReactor* RuntimeService::name(grpc::CallbackServerContext* context, const cri::name##Request* request, \
+                                                 cri::name##Response* reply) {                                        \
+    const auto refuse = [](Services&, const cri::name##Request&, const base::Context&) -> base::Result<cri::name##Response> { \
+      return base::Fail(base::Code::kUnimplemented, #name, " is not implemented by berth ", BERTH_VERSION);           \
+    };                                                                                                                \
+    return Answer(services_, telemetry_, #name, nullptr, +refuse, context, request, reply);                           \
   }
 BERTH_UNIMPLEMENTED(CheckpointPod)
 BERTH_UNIMPLEMENTED(RestorePod)
@@ -91,9 +94,9 @@ BERTH_STREAM_LIST(RuntimeService, StreamPodSandboxMetrics, ListPodSandboxMetrics
 BERTH_STREAM_LIST(ImageService, StreamImages, ListImages, images, images, nullptr)
 #undef BERTH_STREAM_LIST
 
-grpc::ServerWriteReactor<cri::ContainerEventResponse>* RuntimeService::GetContainerEvents(grpc::CallbackServerContext*,
+grpc::ServerWriteReactor<cri::ContainerEventResponse>* RuntimeService::GetContainerEvents(grpc::CallbackServerContext* context,
                                                                                           const cri::GetEventsRequest*) {
-  return new EventStream(events_, loop_);
+  return new EventStream(events_, loop_, CallLog("GetContainerEvents", telemetry_, CallerOf(*context)));
 }
 
 }  // namespace berth::server

@@ -1,4 +1,4 @@
-// runtime.v1.RuntimeService: every method of the table. Those not listed in handlers.h answer UNIMPLEMENTED with their name.
+// runtime.v1.RuntimeService: every method of the table.
 #pragma once
 
 #include "cri-proto/api.grpc.pb.h"
@@ -9,8 +9,6 @@
 #include "server/unary.h"
 
 namespace berth::server {
-
-grpc::Status Unimplemented(std::string_view method);
 
 class RuntimeService : public cri::RuntimeService::CallbackService {
  public:

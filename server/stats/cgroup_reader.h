@@ -1,5 +1,5 @@
-// One cgroup's figures, read through descriptors of its folders that are kept: no path is walked and nothing is
-// executed.
+// One cgroup's figures, read through descriptors of its folders and files that are kept: no path is walked and nothing
+// is executed.
 #pragma once
 
 #include <string>
@@ -7,9 +7,9 @@
 
 #include "base/file.h"
 #include "base/result.h"
-#include "base/unique_fd.h"
 #include "kernel/cgroup.h"
 #include "server/stats/cgroup_stats.h"
+#include "server/stats/folder.h"
 
 namespace berth::stats {
 
@@ -25,9 +25,12 @@ std::vector<std::string> HugePageSizes(const base::Path& folder = "/sys/kernel/m
 // Constant once open; thread-safe.
 class CgroupReader {
  public:
+  // At most this many files of Depth::kUsage stay open, where that is wanted.
+  static constexpr size_t kMaxKept = 10;
+
   // `group` as kernel::ResolveCgroup returns it. kNotFound when it exists in no hierarchy.
   static base::Result<CgroupReader> Open(const kernel::CgroupTree& tree, const base::Path& group,
-                                         std::vector<std::string> huge_page_sizes);
+                                         std::vector<std::string> huge_page_sizes, bool keep_files);
 
   // kNotFound once the group is gone.
   base::Result<CgroupStats> Read(Depth depth) const;
@@ -36,15 +39,15 @@ class CgroupReader {
   CgroupLimits ReadLimits() const;
 
  private:
-  // v2: `cpu` alone is open and stands for all. v1: one for each hierarchy, those that are missing stay closed.
+  // v2: `cpu` alone is valid and stands for all. v1: one for each hierarchy, those that are missing are not.
   struct Folders {
     bool unified = false;
-    base::UniqueFd cpu;
-    base::UniqueFd cpuacct;
-    base::UniqueFd memory;
-    base::UniqueFd pids;
-    base::UniqueFd io;
-    base::UniqueFd hugetlb;
+    Folder cpu;
+    Folder cpuacct;
+    Folder memory;
+    Folder pids;
+    Folder io;
+    Folder hugetlb;
   };
 
   std::string group_;
@@ -53,20 +56,20 @@ class CgroupReader {
 };
 
 namespace v1 {
-std::optional<uint64_t> ReadCpuUsage(int cpuacct, std::string& buffer);
-std::optional<CpuStats> ReadCpu(int cpu, int cpuacct, Depth depth, std::string& buffer);
-std::optional<MemoryStats> ReadMemory(int folder, Depth depth, std::string& buffer);
-std::vector<DeviceIo> ReadIo(int folder, std::string& buffer);
-std::vector<HugePages> ReadHugePages(int folder, const std::vector<std::string>& sizes, std::string& buffer);
-CgroupLimits ReadLimits(int cpu, int memory, std::string& buffer);
+std::optional<uint64_t> ReadCpuUsage(const Folder& cpuacct, std::string& buffer);
+std::optional<CpuStats> ReadCpu(const Folder& cpu, const Folder& cpuacct, Depth depth, std::string& buffer);
+std::optional<MemoryStats> ReadMemory(const Folder& folder, Depth depth, std::string& buffer);
+std::vector<DeviceIo> ReadIo(const Folder& folder, std::string& buffer);
+std::vector<HugePages> ReadHugePages(const Folder& folder, const std::vector<std::string>& sizes, std::string& buffer);
+CgroupLimits ReadLimits(const Folder& cpu, const Folder& memory, std::string& buffer);
 }  // namespace v1
 
 namespace v2 {
-std::optional<uint64_t> ReadCpuUsage(int folder, std::string& buffer);
-std::optional<CpuStats> ReadCpu(int folder, std::string& buffer);
-std::optional<MemoryStats> ReadMemory(int folder, Depth depth, std::string& buffer);
-std::vector<HugePages> ReadHugePages(int folder, const std::vector<std::string>& sizes, std::string& buffer);
-CgroupLimits ReadLimits(int folder, std::string& buffer);
+std::optional<uint64_t> ReadCpuUsage(const Folder& folder, std::string& buffer);
+std::optional<CpuStats> ReadCpu(const Folder& folder, std::string& buffer);
+std::optional<MemoryStats> ReadMemory(const Folder& folder, Depth depth, std::string& buffer);
+std::vector<HugePages> ReadHugePages(const Folder& folder, const std::vector<std::string>& sizes, std::string& buffer);
+CgroupLimits ReadLimits(const Folder& folder, std::string& buffer);
 }  // namespace v2
 
 }  // namespace berth::stats

@@ -6,18 +6,13 @@
 namespace berth::stats::v2 {
 namespace {
 
-std::optional<uint64_t> Number(int folder, const char* name, std::string& buffer) {
-  const auto text = ReadText(folder, name, buffer);
-  return text ? ParseNumber(*text) : std::nullopt;
-}
-
-std::optional<Pressure> ReadPressure(int folder, const char* name, std::string& buffer) {
-  const auto text = ReadText(folder, name, buffer);
+std::optional<Pressure> ReadPressure(const Folder& folder, const char* name, std::string& buffer) {
+  const auto text = folder.Read(name, buffer);
   return text ? ParsePressure(*text) : std::nullopt;
 }
 
-void ReadMemoryStat(int folder, MemoryStats& out, std::string& buffer) {
-  const auto text = ReadText(folder, "memory.stat", buffer);
+void ReadMemoryStat(const Folder& folder, MemoryStats& out, std::string& buffer) {
+  const auto text = folder.Read("memory.stat", buffer);
   if (!text) return;
   std::optional<uint64_t> kernel;
   uint64_t parts = 0;  // older kernels have no sum
@@ -51,8 +46,8 @@ uint64_t SharesOfWeight(uint64_t weight) {
 
 }  // namespace
 
-std::optional<uint64_t> ReadCpuUsage(int folder, std::string& buffer) {
-  const auto text = ReadText(folder, "cpu.stat", buffer);
+std::optional<uint64_t> ReadCpuUsage(const Folder& folder, std::string& buffer) {
+  const auto text = folder.Read("cpu.stat", buffer);
   if (!text) return std::nullopt;
   std::optional<uint64_t> usage;
   EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
@@ -61,8 +56,8 @@ std::optional<uint64_t> ReadCpuUsage(int folder, std::string& buffer) {
   return usage;
 }
 
-std::optional<CpuStats> ReadCpu(int folder, std::string& buffer) {
-  const auto text = ReadText(folder, "cpu.stat", buffer);
+std::optional<CpuStats> ReadCpu(const Folder& folder, std::string& buffer) {
+  const auto text = folder.Read("cpu.stat", buffer);
   if (!text) return std::nullopt;
   CpuStats out;
   CpuStats::Throttling throttling;
@@ -88,18 +83,18 @@ std::optional<CpuStats> ReadCpu(int folder, std::string& buffer) {
   return out;
 }
 
-std::optional<MemoryStats> ReadMemory(int folder, Depth depth, std::string& buffer) {
-  const auto usage = Number(folder, "memory.current", buffer);
+std::optional<MemoryStats> ReadMemory(const Folder& folder, Depth depth, std::string& buffer) {
+  const auto usage = folder.ReadNumber("memory.current", buffer);
   if (!usage) return std::nullopt;
   MemoryStats out{.usage = *usage};
-  out.limit = Number(folder, "memory.max", buffer);
+  out.limit = folder.ReadNumber("memory.max", buffer);
   ReadMemoryStat(folder, out, buffer);
-  out.swap = Number(folder, "memory.swap.current", buffer);
-  out.swap_limit = Number(folder, "memory.swap.max", buffer);
+  out.swap = folder.ReadNumber("memory.swap.current", buffer);
+  out.swap_limit = folder.ReadNumber("memory.swap.max", buffer);
   out.pressure = ReadPressure(folder, "memory.pressure", buffer);
   if (depth == Depth::kUsage) return out;
-  out.peak = Number(folder, "memory.peak", buffer);
-  if (const auto text = ReadText(folder, "memory.events", buffer)) {
+  out.peak = folder.ReadNumber("memory.peak", buffer);
+  if (const auto text = folder.Read("memory.events", buffer)) {
     EachKeyedNumber(*text, [&](std::string_view key, uint64_t value) {
       if (key == "max")
         out.fail_count = value;
@@ -110,27 +105,27 @@ std::optional<MemoryStats> ReadMemory(int folder, Depth depth, std::string& buff
   return out;
 }
 
-std::vector<HugePages> ReadHugePages(int folder, const std::vector<std::string>& sizes, std::string& buffer) {
+std::vector<HugePages> ReadHugePages(const Folder& folder, const std::vector<std::string>& sizes, std::string& buffer) {
   std::vector<HugePages> out;
   for (const std::string& size : sizes) {
-    const auto usage = Number(folder, base::Cat("hugetlb.", size, ".current").c_str(), buffer);
+    const auto usage = folder.ReadNumber(base::Cat("hugetlb.", size, ".current"), buffer);
     if (usage) out.push_back({.size = size, .usage = *usage});
   }
   return out;
 }
 
-CgroupLimits ReadLimits(int folder, std::string& buffer) {
+CgroupLimits ReadLimits(const Folder& folder, std::string& buffer) {
   CgroupLimits out;
-  if (const auto text = ReadText(folder, "cpu.max", buffer)) {  // "max 100000" or "50000 100000"
+  if (const auto text = folder.Read("cpu.max", buffer)) {  // "max 100000" or "50000 100000"
     const auto words = base::Split(base::Trim(*text), ' ');
     out.cpu_quota_us = ParseNumber(words.front());
     if (words.size() == 2) out.cpu_period_us = ParseNumber(words.back());
   }
-  if (const auto weight = Number(folder, "cpu.weight", buffer)) out.cpu_shares = SharesOfWeight(*weight);
-  out.memory = Number(folder, "memory.max", buffer);
-  const auto swap = Number(folder, "memory.swap.max", buffer);
+  if (const auto weight = folder.ReadNumber("cpu.weight", buffer)) out.cpu_shares = SharesOfWeight(*weight);
+  out.memory = folder.ReadNumber("memory.max", buffer);
+  const auto swap = folder.ReadNumber("memory.swap.max", buffer);
   if (out.memory && swap) out.memory_and_swap = *out.memory + *swap;
-  out.memory_reservation = Number(folder, "memory.min", buffer);
+  out.memory_reservation = folder.ReadNumber("memory.min", buffer);
   return out;
 }
 

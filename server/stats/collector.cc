@@ -1,10 +1,33 @@
 #include "server/stats/collector.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
+
 #include "base/time.h"
 
 namespace berth::stats {
 
 using base::Result;
+
+namespace {
+
+// Of how many groups files stay open: a quarter of the descriptors that this process may have, and in the kernel about
+// 50 KiB for each group.
+size_t GroupsToKeep() {
+  constexpr rlim_t kMost = 1000;
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return 0;
+  return std::min(kMost, files.rlim_cur / 4 / CgroupReader::kMaxKept);
+}
+
+}  // namespace
+
+Collector::Collector(const Options& options)
+    : cgroups_(*options.cgroups),
+      huge_page_sizes_(HugePageSizes()),
+      groups_to_keep_(options.keep_files ? GroupsToKeep() : 0),
+      usage_(options.usage_period, options.quota) {}
 
 Result<std::shared_ptr<Collector::Entry>> Collector::Find(const std::string& id, const std::string& cgroup) {
   auto known = entries_.With([&](const auto& all) {
@@ -13,7 +36,8 @@ Result<std::shared_ptr<Collector::Entry>> Collector::Find(const std::string& id,
   });
   if (known) return known;
   ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(cgroup));
-  ASSIGN_OR_RETURN(CgroupReader reader, CgroupReader::Open(cgroups_, group, huge_page_sizes_));
+  ASSIGN_OR_RETURN(CgroupReader reader,
+                   CgroupReader::Open(cgroups_, group, huge_page_sizes_, size() < groups_to_keep_));
   auto made = std::make_shared<Entry>(std::move(reader));
   // Another thread may have been first; its history is the longer one.
   return entries_.With([&](auto& all) { return all.try_emplace(id, made).first->second; });

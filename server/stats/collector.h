@@ -22,10 +22,11 @@ class Collector {
  public:
   struct Options {
     const kernel::CgroupTree* cgroups = nullptr;  // outlives the collector
+    bool keep_files = true;  // false: of a tree that is not a kernel's, whose files can be read once they are removed
+    const kernel::ProjectQuota* quota = nullptr;  // of where the writable layers are; outlives it too
     std::chrono::nanoseconds usage_period = std::chrono::seconds(10);
   };
-  explicit Collector(const Options& options)
-      : cgroups_(*options.cgroups), huge_page_sizes_(HugePageSizes()), usage_(options.usage_period) {}
+  explicit Collector(const Options& options);
 
   struct Reading {
     CgroupStats stats;
@@ -55,6 +56,7 @@ class Collector {
 
   const kernel::CgroupTree& cgroups_;
   const std::vector<std::string> huge_page_sizes_;
+  const size_t groups_to_keep_;
   base::Guarded<std::map<std::string, std::shared_ptr<Entry>>> entries_;
   UsageCache usage_;
 };

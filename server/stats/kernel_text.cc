@@ -1,20 +1,13 @@
 #include "server/stats/kernel_text.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 
 #include "base/strings.h"
-#include "base/unique_fd.h"
 
 namespace berth::stats {
 namespace {
 
-constexpr size_t kFirstRead = 4096;
-constexpr size_t kMaxFile = 1 << 20;
 constexpr uint64_t kNoLimit = uint64_t{1} << 62;  // v1 writes the largest multiple of a page
 
 template <typename T>
@@ -83,24 +76,6 @@ void AddBlkio(std::vector<DeviceIo>& devices, std::string_view text, uint64_t De
 }
 
 }  // namespace
-
-std::optional<std::string_view> ReadText(int folder, const char* name, std::string& buffer) {
-  if (folder < 0) return std::nullopt;
-  const base::UniqueFd fd(openat(folder, name, O_RDONLY | O_CLOEXEC));
-  if (!fd) return std::nullopt;
-  buffer.resize(std::max(buffer.size(), kFirstRead));
-  size_t size = 0;
-  while (true) {
-    const ssize_t got = read(fd.get(), buffer.data() + size, buffer.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return std::nullopt;
-    if (got == 0) return std::string_view(buffer.data(), size);
-    size += static_cast<size_t>(got);
-    if (size < buffer.size()) continue;
-    if (buffer.size() >= kMaxFile) return std::nullopt;
-    buffer.resize(2 * buffer.size());
-  }
-}
 
 std::optional<uint64_t> ParseNumber(std::string_view text) {
   const auto value = Whole<uint64_t>(base::Trim(text));

@@ -12,10 +12,6 @@
 
 namespace berth::stats {
 
-// The file of a folder as it is now, in `buffer`, which is used again and again; absent when it is not there or cannot
-// be read.
-std::optional<std::string_view> ReadText(int folder, const char* name, std::string& buffer);
-
 // "4096\n"; absent for "max", for v1's way to write "no limit" and for what is no number.
 std::optional<uint64_t> ParseNumber(std::string_view text);
 

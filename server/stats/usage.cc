@@ -17,8 +17,9 @@ namespace {
 
 constexpr size_t kWalkedAtOnce = 500;  // entries: about a millisecond
 constexpr int64_t kRestPerWalk = 20;
-constexpr size_t kMaxDepth = 1000;  // one descriptor is open for each level
-constexpr uint64_t kBlock = 512;    // of st_blocks, whatever the file system
+constexpr size_t kMaxDepth = 1000;      // one descriptor is open for each level
+constexpr size_t kMaxLinked = 100'000;  // remembered; a container can make any number, which then count for each name
+constexpr uint64_t kBlock = 512;        // of st_blocks, whatever the file system
 
 struct CloseDir {
   void operator()(DIR* dir) const { closedir(dir); }
@@ -35,7 +36,10 @@ struct Walk {
   bool Add(const struct stat& info) {
     if (left == 0) return false;
     --left;
-    if (!S_ISDIR(info.st_mode) && info.st_nlink > 1 && !linked.insert(info.st_ino).second) return true;
+    if (!S_ISDIR(info.st_mode) && info.st_nlink > 1) {
+      if (linked.contains(info.st_ino)) return true;
+      if (linked.size() < kMaxLinked) linked.insert(info.st_ino);
+    }
     usage.bytes += static_cast<uint64_t>(info.st_blocks) * kBlock;
     ++usage.inodes;
     return true;
@@ -78,17 +82,33 @@ base::Result<std::optional<TreeUsage>> WalkTree(const base::Path& folder, size_t
   return std::optional(walk.usage);
 }
 
+std::optional<TreeUsage> UsageCache::Counted(const std::string& id, const base::Path& folder) {
+  const auto known = state_.With([&](State& state) {
+    const auto at = state.entries.find(id);
+    return at == state.entries.end() ? std::nullopt : at->second.project;
+  });
+  const uint32_t project = known ? *known : kernel::ProjectQuota::IdOf(folder);
+  if (!known) state_.With([&](State& state) { state.entries[id].project = project; });
+  if (project == 0) return std::nullopt;
+  const auto usage = quota_->Read(project);
+  if (!usage) return std::nullopt;
+  return TreeUsage{.time = base::UnixNanos(), .bytes = usage->bytes, .inodes = usage->inodes};
+}
+
 std::optional<TreeUsage> UsageCache::Get(const std::string& id, const base::Path& folder) {
+  if (quota_ != nullptr) {
+    if (auto counted = Counted(id, folder)) return counted;
+  }
   const int64_t now = base::UnixNanos();
   bool first = false;
   bool start = false;
   std::optional<TreeUsage> known = state_.With([&](State& state) {
-    auto [at, made] = state.entries.try_emplace(id);
-    first = made;
+    Entry& entry = state.entries[id];
+    first = !std::exchange(entry.walked, true);
     const int64_t rest = std::max<int64_t>(period_.count(), kRestPerWalk * state.took.count());
-    start = !made && !at->second.queued && (!at->second.usage || now - at->second.usage->time >= rest);
-    at->second.queued = at->second.queued || start;
-    return at->second.usage;
+    start = !first && !entry.queued && (!entry.usage || now - entry.usage->time >= rest);
+    entry.queued = entry.queued || start;
+    return entry.usage;
   });
   if (first) {
     const base::TimePoint begin = base::Monotonic::now();

@@ -91,12 +91,14 @@ void Metrics::Rpc::Begun() {
   series_->InFlight().Increment();
 }
 
-void Metrics::Rpc::Ended(std::chrono::nanoseconds took, const base::Error* error) {
+void Metrics::Rpc::Ended(std::optional<std::chrono::nanoseconds> took, const base::Error* error) {
   Series& series = *series_;
   series.InFlight().Decrement();
-  Series::Lazily(series.seconds, [&]() -> Histogram& {
-    return series.durations->Add({{"method", series.method}}, kCallSeconds);
-  }).Observe(Seconds(took));
+  if (took) {
+    Series::Lazily(series.seconds, [&]() -> Histogram& {
+      return series.durations->Add({{"method", series.method}}, kCallSeconds);
+    }).Observe(Seconds(*took));
+  }
   const size_t place = error == nullptr ? kCodes : static_cast<size_t>(error->code);
   Series::Lazily(series.by_code[place], [&]() -> Counter& {
     const std::string code(error == nullptr ? "OK" : base::CodeName(error->code));

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,7 +37,8 @@ class Metrics {
   class Rpc {
    public:
     void Begun();
-    void Ended(std::chrono::nanoseconds took, const base::Error* error);
+    // Without `took` it is counted and not timed.
+    void Ended(std::optional<std::chrono::nanoseconds> took, const base::Error* error);
 
    private:
     friend class Metrics;

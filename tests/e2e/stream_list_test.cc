@@ -159,5 +159,33 @@ TEST_F(StreamList, MetricsOfARealPodAreDescribedAndThere) {
   EXPECT_EQ(seen["container_spec_cpu_shares"].value().value(), 2u);
 }
 
+class StreamListSmallMessages : public StreamList {
+ protected:
+  Daemon::Options DaemonOptions() override {
+    auto options = OnNode::DaemonOptions();
+    options.settings["grpc.max_message"] = "1MiB";
+    return options;
+  }
+};
+
+TEST_F(StreamListSmallMessages, ListThatIsTooLargeNamesTheStream) {
+  constexpr uint32_t kContainers = 6;
+  Made made = CreateContainer(Sh("sleep 1000"), [](v1::PodSandboxConfig&, v1::ContainerConfig& config) {
+    (*config.mutable_annotations())["ballast"] = std::string(200'000, 'x');
+  });
+  for (uint32_t attempt = 1; attempt < kContainers; ++attempt) {
+    made.config.mutable_metadata()->set_attempt(attempt);
+    ASSERT_CALL_OK(cri().Create(made.pod, made.config, made.pod_config));
+  }
+  const auto list = cri().Containers();
+  EXPECT_EQ(list.code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(list.message(), testing::HasSubstr("StreamContainers"));
+  EXPECT_THAT(daemon().Log(1 << 20), testing::HasSubstr("code=RESOURCE_EXHAUSTED"));
+  EXPECT_EQ(Stream(*runtime_, &Runtime::StreamContainers, v1::StreamContainersRequest(),
+                   [](const auto& message) { return message.containers(); })
+                .size(),
+            kContainers);
+}
+
 }  // namespace
 }  // namespace berth::e2e

@@ -1,10 +1,12 @@
 // The daemon's own log: its levels, its two forms, and the ids that join a call to what was run for it.
 #include <signal.h>
 
+#include <grpcpp/generic/generic_stub.h>
 #include <nlohmann/json.hpp>
 
 #include "base/child.h"
 #include "base/strings.h"
+#include "cri-proto/berth.pb.h"
 #include "tests/e2e/harness/fixture.h"
 #include "tests/e2e/harness/paths.h"
 
@@ -22,6 +24,30 @@ std::vector<std::string> Lines(const std::string& text) {
     if (!line.empty()) out.emplace_back(line);
   }
   return out;
+}
+
+// With an empty request, and left as soon as it is answered or has begun to: a stream may go on for ever.
+void CallWithNothing(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
+  grpc::CompletionQueue queue;
+  const auto call = stub.PrepareCall(&context, method, &queue);
+  const auto wait = [&] {
+    void* tag = nullptr;
+    bool ok = false;
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+  };
+  call->StartCall(nullptr);
+  wait();
+  call->WriteLast(grpc::ByteBuffer(nullptr, 0), {}, nullptr);
+  wait();
+  call->ReadInitialMetadata(nullptr);
+  wait();
+  context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  wait();
 }
 
 class TelemetryLog : public OnNode {
@@ -77,6 +103,23 @@ TEST_F(TelemetryLog, HangUpReadsTheConfigurationAgain) {
   Configure("log.level", "info");
   HangUp();
   EXPECT_TRUE(Logs("reload=done log.level=info"));
+}
+
+TEST_F(TelemetryLog, EveryCallHasItsLine) {
+  ASSERT_EQ(LogLevel("debug").output, "debug\n");
+  const auto channel =
+      grpc::CreateChannel("unix://" + daemon().socket().native(), grpc::InsecureChannelCredentials());
+  for (const google::protobuf::FileDescriptor* file :
+       {v1::VersionRequest::descriptor()->file(), berth::v1::ListPullsRequest::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      for (int j = 0; j < file->service(i)->method_count(); ++j) {
+        const auto& method = *file->service(i)->method(j);
+        CallWithNothing(channel, Cat("/", file->service(i)->full_name(), "/", method.name()));
+        EXPECT_TRUE(Logs(Cat("call=", method.name(), " request="))) << method.full_name();
+      }
+    }
+  }
+  EXPECT_THAT(Log(), testing::ContainsRegex(" I call=GetContainerEvents [^\n]* code=CANCELLED"));
 }
 
 class TelemetryLogJson : public TelemetryLog {

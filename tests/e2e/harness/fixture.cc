@@ -79,6 +79,7 @@ void OnNode::SetUp() {
   daemon_ = std::make_unique<Daemon>(DaemonOptions());
   ASSERT_STATUS_OK(daemon_->WriteFiles());
   Prepare();
+  if (IsSkipped()) return;
   InventoryScope scope = Scope();
   scope.file_roots.clear();
   outside_ = TakeInventory(scope);

@@ -118,7 +118,7 @@ void Node::MakeServices() {
   const auto report = [](const std::string& problem) { ADD_FAILURE() << problem; };
   ASSERT_OK(containers_->Recover(report));
   ASSERT_OK(sandboxes_->Recover(report));
-  stats_ = std::make_unique<stats::Collector>(stats::Collector::Options{.cgroups = cgroups_.get()});
+  stats_ = std::make_unique<stats::Collector>(stats::Collector::Options{.cgroups = cgroups_.get(), .keep_files = false});
   streaming_ = streaming::Server::Start({.callbacks = {}, .work = &executors_->exec}).value();
   services_ =
       std::make_unique<Services>(Services{.config = config_,

@@ -7,9 +7,9 @@ namespace {
 
 class Recorded : public testing::Test {
  protected:
-  CgroupReader Open(const std::string& kind) {
+  CgroupReader Open(const std::string& kind, bool keep_files = true) {
     tree_ = TreeAt(temp_, base::Path(BERTH_RECORDED) / kind, kind == "v2");
-    auto reader = CgroupReader::Open(tree_, "/group", {"1GB", "2MB"});
+    auto reader = CgroupReader::Open(tree_, "/group", {"1GB", "2MB"}, keep_files);
     EXPECT_TRUE(reader.has_value()) << reader.error().Text();
     return *std::move(reader);
   }
@@ -147,10 +147,15 @@ TEST_F(Recorded, UsageAloneReadsNoDevices) {
   EXPECT_TRUE(stats->cpu && stats->memory && stats->pids && stats->io_pressure);
 }
 
-TEST_F(Recorded, UsageAloneTellsTheSameFromFewerFiles) {
+class RecordedAndKept : public Recorded, public testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(KeepFiles, RecordedAndKept, testing::Bool());
+
+TEST_P(RecordedAndKept, UsageAloneTellsTheSameFromFewerFiles) {
   for (const char* kind : {"v1", "v2"}) {
-    const auto few = Open(kind).Read(Depth::kUsage);
-    const auto all = Open(kind).Read(Depth::kAll);
+    const CgroupReader reader = Open(kind, GetParam());
+    (void)reader.Read(Depth::kUsage);
+    const auto few = reader.Read(Depth::kUsage);
+    const auto all = reader.Read(Depth::kAll);
     ASSERT_TRUE(few.has_value() && all.has_value()) << kind;
     EXPECT_EQ(few->cpu->usage_ns, all->cpu->usage_ns) << kind;
     EXPECT_EQ(few->memory->usage, all->memory->usage) << kind;
@@ -168,7 +173,7 @@ TEST_F(Recorded, UsageAloneTellsTheSameFromFewerFiles) {
 TEST_F(Recorded, MissingGroupIsNotFound) {
   for (const bool v2 : {false, true}) {
     tree_ = TreeAt(temp_, base::Path(BERTH_RECORDED) / (v2 ? "v2" : "v1"), v2);
-    const auto reader = CgroupReader::Open(tree_, "/other", {});
+    const auto reader = CgroupReader::Open(tree_, "/other", {}, true);
     ASSERT_FALSE(reader.has_value());
     EXPECT_EQ(reader.error().code, base::Code::kNotFound);
   }
@@ -180,7 +185,8 @@ TEST(CgroupReader, GroupThatGoesAwayIsNotFound) {
     temp.File(std::string("v2/group/") + file, "usage_usec 1\n");
   temp.File("v2/cgroup.controllers", "cpu memory pids\n");
   const auto tree = TreeAt(temp, temp.path() / "v2", true);
-  const auto reader = CgroupReader::Open(tree, "/group", {});
+  // Of these files, which no kernel takes back, none may stay open.
+  const auto reader = CgroupReader::Open(tree, "/group", {}, false);
   ASSERT_TRUE(reader.has_value());
   EXPECT_TRUE(reader->Read(Depth::kAll).has_value());
   ASSERT_TRUE(base::RemoveTree(temp.path() / "v2/group").has_value());

@@ -43,17 +43,5 @@ TEST(KernelText, DamagedIoLinesAreLeftOut) {
   EXPECT_TRUE(ParseBlkio("8:0 Read\n8:0 Read x\n", "").empty());
 }
 
-TEST(KernelText, FilesLargerThanTheBufferAreReadWhole) {
-  TempFolder temp;
-  const std::string text(100'000, 'x');
-  temp.File("large", text);
-  const auto folder = base::Open(temp.path(), O_PATH | O_DIRECTORY);
-  ASSERT_TRUE(folder.has_value());
-  std::string buffer;
-  EXPECT_EQ(ReadText(folder->get(), "large", buffer), text);
-  EXPECT_EQ(ReadText(folder->get(), "missing", buffer), std::nullopt);
-  EXPECT_EQ(ReadText(-1, "large", buffer), std::nullopt);
-}
-
 }  // namespace
 }  // namespace berth::stats
