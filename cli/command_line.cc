@@ -7,7 +7,6 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
-#include "cli/timeline.h"
 
 namespace berth::cli {
 namespace {

@@ -48,6 +48,7 @@ void AddAttachCommands(CLI::App& app, Command& chosen);   // attach
 void AddPortForwardCommands(CLI::App& app, Command& chosen);  // port-forward
 void AddStopCommands(CLI::App& app, Command& chosen);     // stop, rm
 void AddInfoCommands(CLI::App& app, Command& chosen);     // info, version, log-level
+void AddTimelineCommands(CLI::App& app, Command& chosen);  // timeline
 
 // Shared by the families.
 void Print(std::string_view text);                                 // to standard output

@@ -1,11 +1,12 @@
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "cli/commands.h"
 #include "cli/text.h"
-#include "cli/timeline.h"
 #include "cli/timeline_picture.h"
 #include "json/json.h"
 
@@ -26,6 +27,17 @@ struct Part {
   std::string timeline;
 };
 
+// How the images came here; those that have gone since, or came before the last boot, are left out.
+base::Status AddImages(Session& session, const std::map<std::string, std::string>& images, std::vector<Part>& out) {
+  for (const auto& [id, name] : images) {
+    ASSIGN_OR_RETURN(const auto status, session.client.ImageStatus(id, true, session.context));
+    if (const std::string timeline = InfoOf(status); timeline != "[]") {
+      out.push_back({base::Cat("image ", name), {{"image", id}}, timeline});
+    }
+  }
+  return {};
+}
+
 base::Result<std::vector<Part>> Collect(Session& session, const std::string& name) {
   ASSIGN_OR_RETURN(Objects objects, LoadObjects(session));
   ASSIGN_OR_RETURN(const cri::PodSandbox pod, FindPod(objects, name));
@@ -35,16 +47,19 @@ base::Result<std::vector<Part>> Collect(Session& session, const std::string& nam
   out.push_back({base::Cat("pod ", metadata.namespace_(), "/", metadata.name(), " ", ShortId(pod.id())),
                  {{"pod", pod.id()}},
                  InfoOf(status)});
+  std::map<std::string, std::string> images;  // names by id
   auto& containers = *objects.containers.mutable_containers();
   std::ranges::stable_sort(containers, std::ranges::less(), &cri::Container::created_at);
   for (const cri::Container& container : containers) {
     if (container.pod_sandbox_id() != pod.id()) continue;
     const auto its = session.client.ContainerStatus(container.id(), true, session.context);
     if (!its) continue;  // gone since it was listed
+    images.emplace(container.image_id(), its->status().image().image());
     out.push_back({base::Cat("container ", container.metadata().name(), " ", ShortId(container.id())),
                    {{"container", container.id()}},
                    InfoOf(*its)});
   }
+  RETURN_IF_ERROR(AddImages(session, images, out));
   return out;
 }
 

@@ -32,8 +32,12 @@ struct Flight {
   std::optional<base::Result<PullResult>> result;
 };
 
-PullEnd EndOf(const PullOperation& operation, const base::Result<PullResult>& result, std::chrono::nanoseconds took) {
-  PullEnd out{.took = took, .error = result ? nullptr : &result.error()};
+PullEnd EndOf(const PullOperation& operation, const base::Result<PullResult>& result, const std::string& request) {
+  PullEnd out{.request = request,
+              .from_archive = operation.from_archive(),
+              .image_id = result ? result->image_id.str() : "",
+              .timeline = operation.Timeline(),
+              .error = result ? nullptr : &result.error()};
   for (const LayerProgress& layer : operation.Progress().layers) {
     if (layer.fetched) out.bytes += static_cast<uint64_t>(layer.done);
     if (layer.state == LayerState::kDone) ++(layer.fetched ? out.layers_fetched : out.layers_reused);
@@ -107,10 +111,9 @@ base::Result<PullResult> Puller::State::Fly(const std::string& key, std::string_
   bool fresh = false;
   ASSIGN_OR_RETURN(const std::shared_ptr<Flight> flight, Join(key, make, fresh));
   if (fresh) {
-    const base::Status submitted = threads.Submit([this, key, flight] {
-      const base::TimePoint begun = base::Monotonic::now();
+    const base::Status submitted = threads.Submit([this, key, flight, request = context.id()] {
       base::Result<PullResult> result = flight->operation->Run();
-      if (options.ended) options.ended(EndOf(*flight->operation, result, base::Monotonic::now() - begun));
+      if (options.ended) options.ended(EndOf(*flight->operation, result, request));
       End(key, flight, std::move(result));
     });
     if (!submitted) End(key, flight, tl::make_unexpected(submitted.error()));

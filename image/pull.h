@@ -17,6 +17,7 @@
 #include "image/platform.h"
 #include "image/reference.h"
 #include "image/registry.h"
+#include "state/timeline.h"
 
 namespace berth::image {
 
@@ -52,9 +53,14 @@ struct ImportedImage {
   std::vector<std::string> names;  // full; may be none
 };
 
-// What a pull was, for those who count.
+// What a pull was, for those who count and those who keep.
 struct PullEnd {
-  std::chrono::nanoseconds took{0};
+  std::string request;                 // of the call that began it
+  bool from_archive = false;
+  std::string image_id;                // empty: it failed
+  // "resolve", "config", "layers", "commit"; besides them what was done for each layer, which overlaps:
+  // "fetch 0123456789ab" (and unpack), "commit 0123456789ab".
+  state::TimelineSummary timeline;
   const base::Error* error = nullptr;  // nullptr: success
   uint64_t bytes = 0;                  // of layers, transferred
   size_t layers_fetched = 0;

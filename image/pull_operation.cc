@@ -26,7 +26,9 @@ PullOperation::PullOperation(const Puller::Options& options, LayerBoard* board, 
     : options_(options), board_(board), tokens_(nullptr), local_(std::move(local)), source_(local_.source) {}
 
 base::Result<PullResult> PullOperation::Run() {
+  timeline_.emplace();
   base::Result<PullResult> result = Pull();
+  timeline_->Finish();
   ReleaseClaims();
   if (!result) {
     // Folders and pins go before anyone is told.
@@ -56,6 +58,21 @@ PullProgress PullOperation::Progress() const {
 
 void PullOperation::SetStage(std::string_view stage) {
   shown_.With([&](Shown& shown) { shown.stage = stage; });
+  timeline_->Enter(stage);
+}
+
+void PullOperation::LayerStep(std::string_view what, const Layer& layer, int64_t started_at, base::TimePoint begin) {
+  constexpr size_t kShort = 12;
+  std::string stage = base::Cat(what, " ", layer.descriptor.digest.hex().substr(0, kShort));
+  layer_steps_.Lock()->push_back({std::move(stage), started_at, base::Monotonic::now() - begin});
+}
+
+state::TimelineSummary PullOperation::Timeline() const {
+  state::TimelineSummary out = timeline_->Summary();
+  auto layers = layer_steps_.Lock();
+  out.steps.insert(out.steps.end(), layers->begin(), layers->end());
+  std::ranges::stable_sort(out.steps, std::ranges::less(), &state::TimelineStep::started_at);
+  return out;
 }
 
 base::Result<PullResult> PullOperation::Pull() { return source_ ? Bring(local_.top) : PullFromRegistry(); }
@@ -257,17 +274,23 @@ base::Status PullOperation::Commit(size_t index) {
     unpacked = std::exchange(layer.unpacked, std::nullopt);
   }
   ASSIGN_OR_RETURN(UnpackedLayer ready, *std::move(unpacked));
+  const int64_t started_at = base::UnixNanos();
+  const base::TimePoint begin = base::Monotonic::now();
   std::vector<Digest> parents;
   for (size_t i = 0; i < index; ++i) parents.push_back(layers_[i]->chain_id);
   ASSIGN_OR_RETURN(layer.pin, options_.store->CommitLayer(std::move(ready), layer.chain_id, parents, context_), "layer ",
                    layer.descriptor.digest.str());
+  LayerStep("commit", layer, started_at, begin);
   layer.state = LayerState::kDone;
   return {};
 }
 
 // On a thread of the pull's own.
 void PullOperation::FetchLayer(Layer& layer) {
+  const int64_t started_at = base::UnixNanos();
+  const base::TimePoint begin = base::Monotonic::now();
   base::Result<UnpackedLayer> unpacked = Unpack(layer);
+  LayerStep("fetch", layer, started_at, begin);
   const bool failed = !unpacked;
   {
     const std::lock_guard lock(board_->mutex);

@@ -18,6 +18,7 @@
 #include "image/pull.h"
 #include "image/registry.h"
 #include "image/store.h"
+#include "state/timeline.h"
 
 namespace berth::image {
 
@@ -51,6 +52,9 @@ class PullOperation {
   void Cancel();
   bool cancelled() const { return context_.cancelled(); }
   PullProgress Progress() const;
+  bool from_archive() const { return local_.source != nullptr; }
+  // Its steps and those of its layers, by the time they began. After Run.
+  state::TimelineSummary Timeline() const;
 
  private:
   // What is to be unpacked, chosen for this host.
@@ -96,6 +100,7 @@ class PullOperation {
   void FetchLayer(Layer& layer);
   base::Result<UnpackedLayer> Unpack(Layer& layer);
   void SetStage(std::string_view stage);
+  void LayerStep(std::string_view what, const Layer& layer, int64_t started_at, base::TimePoint begin);
   base::Error CauseOr(base::Error error);
   void ReleaseClaims();
 
@@ -117,6 +122,8 @@ class PullOperation {
     std::vector<std::shared_ptr<Layer>> layers;
   };
   mutable base::Guarded<Shown> shown_;
+  std::optional<state::Timeline> timeline_;  // from the beginning of Run: a pull may wait for a thread
+  mutable base::Guarded<std::vector<state::TimelineStep>> layer_steps_;  // two for each, at most
 };
 
 }  // namespace berth::image

@@ -29,6 +29,28 @@ constexpr auto kShutdownTime = std::chrono::milliseconds(500);
 // Before the first pod can be added: what the plugins do not get done in it is tried at the next start.
 constexpr auto kGcTime = std::chrono::seconds(3);
 
+base::Result<std::unique_ptr<grpc::Server>> Listen(const config::Config::Grpc& config,
+                                                   std::initializer_list<grpc::Service*> services) {
+  const base::Path socket = config.socket;
+  RETURN_IF_ERROR(base::MakeDirs(socket.parent_path(), 0711));
+  RETURN_IF_ERROR(base::RemoveFile(socket));  // the lock says that nobody else listens there
+
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(static_cast<int>(config.max_message.bytes));
+  builder.SetMaxSendMessageSize(static_cast<int>(config.max_message.bytes));
+  builder.AddListeningPort("unix://" + socket.native(), grpc::InsecureServerCredentials());
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  const mode_t mask = umask(0077);  // nobody may connect before the mode is right
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  umask(mask);
+  if (!server) return Fail(Code::kUnavailable, "cannot listen on ", socket.native());
+  if (chown(socket.c_str(), 0, static_cast<gid_t>(config.socket_gid)) != 0 ||
+      chmod(socket.c_str(), config.socket_mode.bits) != 0) {
+    return base::FailErrno(errno, "set the owner and mode of ", socket.native());
+  }
+  return server;
+}
+
 }  // namespace
 
 base::Status Daemon::Parts::Restore() {
@@ -46,6 +68,10 @@ base::Status Daemon::Parts::Restore() {
     return containers->Find(id).has_value() || sandboxes->Find(id).has_value();
   };
   if (base::Status opened = timelines->Open(known); !opened) Report("timelines are not kept: " + opened.error().Text());
+  const auto stored = [this](const std::string& id) { return images->Find(id).value_or(nullptr) != nullptr; };
+  if (base::Status opened = pulls->Open(stored); !opened) {
+    Report("timelines of pulls are not kept: " + opened.error().Text());
+  }
   // From here on the run root belongs to this boot. Before, a crash must find it as it was.
   if (base::Status written = same_boot ? base::Status() : base::WriteFile(config.run_root / "boot_id", boot_id);
       !written) {
@@ -84,25 +110,7 @@ base::Status Daemon::Serve(std::function<void()> hangup) {
   RuntimeService runtime_service(*parts.services, *parts.executors, telemetry, *parts.events, parts.loop);
   ImageService image_service(*parts.services, *parts.executors, telemetry);
   BerthService berth_service(*parts.images, *parts.puller, parts.executors->pull, parts.loop, telemetry);
-  const base::Path& socket = parts.config.grpc.socket;
-  RETURN_IF_ERROR(base::MakeDirs(socket.parent_path(), 0711));
-  RETURN_IF_ERROR(base::RemoveFile(socket));  // the lock says that nobody else listens there
-
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(static_cast<int>(parts.config.grpc.max_message.bytes));
-  builder.SetMaxSendMessageSize(static_cast<int>(parts.config.grpc.max_message.bytes));
-  builder.AddListeningPort("unix://" + socket.native(), grpc::InsecureServerCredentials());
-  builder.RegisterService(&runtime_service);
-  builder.RegisterService(&image_service);
-  builder.RegisterService(&berth_service);
-  const mode_t mask = umask(0077);  // nobody may connect before the mode is right
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  umask(mask);
-  if (!server) return Fail(Code::kUnavailable, "cannot listen on ", socket.native());
-  if (chown(socket.c_str(), 0, static_cast<gid_t>(parts.config.grpc.socket_gid)) != 0 ||
-      chmod(socket.c_str(), parts.config.grpc.socket_mode.bits) != 0) {
-    return base::FailErrno(errno, "set the owner and mode of ", socket.native());
-  }
+  ASSIGN_OR_RETURN(const auto server, Listen(parts.config.grpc, {&runtime_service, &image_service, &berth_service}));
 
   asio::signal_set signals(parts.loop, SIGTERM, SIGINT);
   signals.async_wait([&](const boost::system::error_code&, int) { parts.loop.stop(); });
@@ -120,28 +128,32 @@ base::Status Daemon::Serve(std::function<void()> hangup) {
   parts.ArmLeftovers();
   parts.RetryDirty();
   parts.Sample();
-  spdlog::info("berthd={} socket={} ready sandboxes={} containers={} images={}", BERTH_VERSION, socket.native(),
-               parts.sandboxes->List().size(), parts.containers->List().size(), parts.images->List()->size());
+  spdlog::info("berthd={} socket={} ready sandboxes={} containers={} images={}", BERTH_VERSION,
+               parts.config.grpc.socket.native(), parts.sandboxes->List().size(), parts.containers->List().size(),
+               parts.images->List()->size());
   sd_notify(0, "READY=1");
   const auto keep_running = asio::make_work_guard(parts.loop);
   parts.loop.run();
+  parts.End(*server);
+  return base::RemoveFile(parts.config.grpc.socket);
+}
 
+void Daemon::Parts::End(grpc::Server& server) {
   spdlog::info("berthd=stopping");
   sd_notify(0, "STOPPING=1");
-  parts.metrics_server.reset();  // before what it looks at
+  metrics_server.reset();  // before what it looks at
   // Followers of pulls are ended on the loop, so it goes on while the server shuts down.
-  parts.loop.restart();
-  std::thread loop([&] { parts.loop.run(); });
-  parts.streaming->Stop();
-  parts.events->End();
-  server->Shutdown(std::chrono::system_clock::now() + kShutdownTime);
-  parts.imports->Stop();
-  parts.containers->End();
-  parts.sandboxes->End();
-  parts.loop.stop();
-  loop.join();
-  parts.executors.reset();  // nobody hands them work any more: calls in flight end before the server does
-  return base::RemoveFile(socket);
+  loop.restart();
+  std::thread running([&] { loop.run(); });
+  streaming->Stop();
+  events->End();
+  server.Shutdown(std::chrono::system_clock::now() + kShutdownTime);
+  imports->Stop();
+  containers->End();
+  sandboxes->End();
+  loop.stop();
+  running.join();
+  executors.reset();  // nobody hands them work any more: calls in flight end before the server does
 }
 
 }  // namespace berth::server

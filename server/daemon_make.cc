@@ -113,12 +113,15 @@ base::Status Daemon::Parts::MakeImages() {
                             spdlog::info("images=copied_for_user_namespaces folder={}", folder.native());
                           return {};
                         });
+  pulls = std::make_unique<state::Timelines>(config.run_root / "pulls", [this](const state::OperationRecord& record) {
+    if (tracer) tracer->OperationEnded(record);
+  });
   puller = std::make_unique<image::Puller>(
       image::Puller::Options{.store = images.get(),
                              .registry = std::move(registry),
                              .parallel_layers = static_cast<size_t>(config.image.parallel_layers),
                              .pulls = static_cast<size_t>(config.image.parallel_pulls),
-                             .ended = [this](const image::PullEnd& end) { metrics.PullEnded(end); }});
+                             .ended = [this](const image::PullEnd& end) { PullEnded(end); }});
   imports = std::make_unique<ImportFolder>(ImportFolder::Options{
       .folder = config.image.import_dir.empty() ? config.state_root / "import" : config.image.import_dir,
       .record = config.state_root / "images/imported.json",
@@ -127,6 +130,18 @@ base::Status Daemon::Parts::MakeImages() {
       .executor = &executors->pull,
       .report = [this](const std::string& problem) { Report(problem); }});
   return {};
+}
+
+void Daemon::Parts::PullEnded(const image::PullEnd& end) {
+  metrics.PullEnded(end);
+  state::OperationRecord record{.operation = end.from_archive ? "LoadImages" : "PullImage",
+                                .object = end.image_id,
+                                .request = end.request,
+                                .code = {},
+                                .timeline = end.timeline};
+  if (end.error != nullptr) record.code = base::CodeName(end.error->code);
+  if (!record.object.empty()) pulls->Begin(record.object);
+  pulls->Add(record);
 }
 
 void Daemon::Parts::MakeLeftovers() {
@@ -255,6 +270,7 @@ base::Status Daemon::Parts::MakeServices() {
                .stats = *stats,
                .runtimes = runtimes,
                .timelines = *timelines,
+               .pulls = *pulls,
                .default_runtime = default_runtime,
                .systemd_cgroup = systemd,
                .clamped = (capabilities.effective >> kSysResource & 1) == 0,

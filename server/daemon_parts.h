@@ -35,13 +35,16 @@ struct Daemon::Parts {
   base::Status MakeBase();
   base::Status MakeRuntimes();
   base::Status MakeImages();
+  void PullEnded(const image::PullEnd& end);
   void MakeLeftovers();
   base::Status MakeContainers();
   void MakeSandboxes();
   base::Status MakeServices();
   streaming::Server::Options StreamingOptions();
 
+  // daemon.cc
   base::Status Restore();
+  void End(grpc::Server& server);
 
   // daemon_watch.cc: what goes on by itself while calls are served.
   void Watch();
@@ -71,6 +74,7 @@ struct Daemon::Parts {
   std::string default_runtime;
   std::vector<base::Beside> features;  // that the runtimes and the kernel are being asked for
   std::unique_ptr<image::Store> images;
+  std::unique_ptr<state::Timelines> pulls;  // of images
   std::unique_ptr<image::Puller> puller;
   std::unique_ptr<ImportFolder> imports;
   std::unique_ptr<network::Network> network;

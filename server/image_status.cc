@@ -18,6 +18,7 @@ base::Result<cri::ImageStatusResponse> ImageStatus(Services& services, const cri
     nlohmann::json info{{"chainID", image->chain_ids.empty() ? "" : image->chain_ids.back().str()}, {"labels", image->config.labels}};
     ASSIGN_OR_RETURN(info["imageSpec"], json::Parse(image->config_json, "image configuration"));
     (*reply.mutable_info())["info"] = json::Dump(info);
+    (*reply.mutable_info())["timeline"] = state::ToJsonText(services.pulls.Read(image->id));
   }
   return reply;
 }

@@ -26,7 +26,8 @@ struct Services {
   streaming::Server& streaming;
   stats::Collector& stats;
   const container::Runtimes& runtimes;
-  const state::Timelines& timelines;
+  const state::Timelines& timelines;  // of pods and containers
+  const state::Timelines& pulls;      // of images
   std::string default_runtime;
   bool systemd_cgroup = false;
   bool user_namespaces = false;  // pods can have one of their own

@@ -179,7 +179,7 @@ Metrics::Rpc* Metrics::OfMethod(std::string_view method) const {
 
 void Metrics::PullEnded(const image::PullEnd& end) {
   State& state = *state_;
-  state.pull_seconds.Observe(Seconds(end.took));
+  state.pull_seconds.Observe(Seconds(end.timeline.duration));
   if (end.error != nullptr) state.pull_failures.Of({std::string(base::CodeName(end.error->code))}).Increment();
   state.pull_bytes.Increment(static_cast<double>(end.bytes));
   state.layers_pulled.Increment(static_cast<double>(end.layers_fetched));

@@ -118,10 +118,44 @@ TEST_F(Timeline, ClientDrawsAPodAndItsContainers) {
   EXPECT_THAT(picture, testing::StartsWith("pod "));
   EXPECT_THAT(picture, HasSubstr("container " + made.config.metadata().name() + " " + made.container.substr(0, 13)));
   const nlohmann::json all = nlohmann::json::parse(Picture({"-o", "json", "timeline", made.pod}));
-  ASSERT_EQ(all.size(), 2u);
+  ASSERT_EQ(all.size(), 3u);
   EXPECT_EQ(all[0].at("pod"), made.pod);
   EXPECT_EQ(all[1].at("container"), made.container);
+  EXPECT_TRUE(all[2].contains("image"));
   EXPECT_EQ(all[1].at("timeline").at(1).at("operation"), "StartContainer");
+}
+
+// A pull's layers come side by side, so their steps overlap those of the pull itself.
+TEST_F(Timeline, PullAndItsLayersAreKeptWithTheImage) {
+  ExpectImagesToChange();
+  const auto status = [&] {
+    v1::ImageStatusRequest request;
+    request.mutable_image()->set_image(Image());
+    request.set_verbose(true);
+    return cri().Call(&v1::ImageService::Stub::ImageStatus, request);
+  };
+  ASSERT_CALL_OK(cri().RemoveImage(Image()));
+  PullBusybox();
+  const nlohmann::json pulls = nlohmann::json::parse(status()->info().at("timeline"));
+  ASSERT_EQ(pulls.size(), 1U) << "with an image its pulls are forgotten";
+  EXPECT_EQ(pulls[0].at("operation"), "PullImage");
+  EXPECT_NE(pulls[0].value("request", ""), "");
+  std::vector<std::string> stages;
+  for (const auto& step : pulls[0].at("steps")) {
+    stages.push_back(step.at("stage"));
+    EXPECT_GE(step.at("startedAt").get<int64_t>(), pulls[0].at("startedAt").get<int64_t>());
+  }
+  EXPECT_THAT(stages, testing::IsSupersetOf({"resolve", "config", "layers", "commit"}));
+  EXPECT_THAT(stages, Contains(testing::MatchesRegex("fetch [0-9a-f]+")));
+  EXPECT_THAT(stages, Contains(testing::MatchesRegex("commit [0-9a-f]+")));
+
+  Restart();
+  PullBusybox();
+  EXPECT_EQ(nlohmann::json::parse(status()->info().at("timeline")).size(), 2U);
+  const Made made = RunContainer({"sleep", "1000"});
+  const std::string picture = Picture({"timeline", made.pod});
+  EXPECT_THAT(picture, HasSubstr("image "));
+  EXPECT_THAT(picture, HasSubstr("PullImage  "));
 }
 
 // A stop that fails is told of, and so is the one that then succeeds.

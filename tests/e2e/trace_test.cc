@@ -89,6 +89,17 @@ TEST_F(Trace, CallsOperationsAndStepsAreInTheCallersTrace) {
               HasSubstr("{\"key\":\"service.name\",\"value\":{\"stringValue\":\"berthd\"}}"));
 }
 
+TEST_F(Trace, PullsAreSpansOfTheCallThatBeganThem) {
+  ExpectImagesToChange();
+  ASSERT_CALL_OK(cri().RemoveImage(Image()));
+  PullBusybox();
+  const json operation = Wait("PullImage operation");
+  const auto steps = ChildrenOf(operation.at("spanId"));
+  EXPECT_THAT(steps, Contains("resolve"));
+  EXPECT_THAT(steps, Contains(testing::StartsWith("fetch ")));
+  EXPECT_THAT(ChildrenOf(operation.at("parentSpanId")), Contains("PullImage operation"));
+}
+
 TEST_F(Trace, CallersWhoDoNotRecordAreNotRecorded) {
   std::string pod;
   ASSERT_TRUE(RunPodTraced(Pod("silent"), "00", pod).ok());

@@ -121,7 +121,10 @@ InventoryScope OnNode::Scope() const {
                        .file_roots = {daemon_->options().state_root, daemon_->options().run_root},
                        .ignored_files = {},
                        .systemd = isolation.systemd};
-  if (images_change_) scope.ignored_files.push_back(daemon_->options().state_root / "images");
+  if (images_change_) {
+    scope.ignored_files.push_back(daemon_->options().state_root / "images");
+    scope.ignored_files.push_back(daemon_->options().run_root / "pulls");
+  }
   return scope;
 }
 

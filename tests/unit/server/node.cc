@@ -131,6 +131,7 @@ void Node::MakeServices() {
                                           .stats = *stats_,
                                           .runtimes = runtimes_,
                                           .timelines = *timelines_,
+                                          .pulls = *timelines_,
                                           .default_runtime = "fake",
                                           .systemd_cgroup = true,
                                           .problems = [] { return std::vector<std::string>{"a record was broken"}; }});

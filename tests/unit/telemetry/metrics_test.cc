@@ -67,10 +67,13 @@ TEST(Metrics, TimelineBecomesStepsAndTheRuntimesCreate) {
 
 TEST(Metrics, PullsTellWhatTheyBroughtAndWhyTheyFailed) {
   Metrics metrics({});
-  metrics.PullEnded(
-      {.took = milliseconds(700), .error = nullptr, .bytes = 1000, .layers_fetched = 2, .layers_reused = 3});
+  metrics.PullEnded({.timeline = {.duration = milliseconds(700)},
+                     .error = nullptr,
+                     .bytes = 1000,
+                     .layers_fetched = 2,
+                     .layers_reused = 3});
   const base::Error error{.code = base::Code::kUnauthenticated, .message = "x"};
-  metrics.PullEnded({.took = milliseconds(10), .error = &error});
+  metrics.PullEnded({.timeline = {.duration = milliseconds(10)}, .error = &error});
   const std::string text = metrics.Text({});
   EXPECT_THAT(text, HasSubstr("berth_image_pull_duration_seconds_count 2\n"));
   EXPECT_THAT(text, HasSubstr("berth_image_pull_bytes_total 1000\n"));
