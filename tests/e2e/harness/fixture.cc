@@ -121,10 +121,7 @@ InventoryScope OnNode::Scope() const {
                        .file_roots = {daemon_->options().state_root, daemon_->options().run_root},
                        .ignored_files = {},
                        .systemd = isolation.systemd};
-  if (images_change_) {
-    scope.ignored_files.push_back(daemon_->options().state_root / "images");
-    scope.ignored_files.push_back(daemon_->options().run_root / "pulls");
-  }
+  if (images_change_) scope.ignored_files = ImageFolders();
   return scope;
 }
 
@@ -188,8 +185,15 @@ void OnNode::ExpectNothingLeft() {
 void OnNode::ExpectImagesToChange() {
   images_change_ = true;
   if (!set_up_) return;
-  const std::string images = (daemon_->options().state_root / "images").string();
-  std::erase_if(before_["file"], [&](const std::string& file) { return file == images || file.starts_with(images + "/"); });
+  for (const Path& folder : ImageFolders()) {
+    const std::string& images = folder.native();
+    std::erase_if(before_["file"],
+                  [&](const std::string& file) { return file == images || file.starts_with(images + "/"); });
+  }
+}
+
+std::vector<Path> OnNode::ImageFolders() const {
+  return {daemon_->options().state_root / "images", daemon_->options().run_root / "pulls"};
 }
 
 v1::PodSandboxConfig OnNode::Pod(const std::string& name) {

@@ -110,6 +110,7 @@ class OnNode : public testing::Test {
 
  private:
   InventoryScope Scope() const;
+  std::vector<base::Path> ImageFolders() const;
   void RemovePodCgroups();
 
   base::Path folder_;
