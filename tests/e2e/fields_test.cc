@@ -445,8 +445,9 @@ TEST_P(Fields, PrivilegedContainerLeavesTheHostsCgroupFileSystemAsItIs) {
 TEST_P(Fields, ProcessIsInTheCgroupThatTheRequestNames) {
   const Made made = RunContainer({"sleep", "1000"});
   // From outside: with a cgroup namespace the container sees itself at the root.
-  const auto pids = ProcessesNamed("sleep");
-  ASSERT_EQ(pids.size(), 1U);
+  std::vector<pid_t> pids;
+  // Start has answered once the runtime's process was told to become it.
+  ASSERT_TRUE(Eventually([&] { return (pids = ProcessesNamed("sleep")).size() == 1; }));
   const auto groups = base::ReadFile(Cat("/proc/", pids.front(), "/cgroup"));
   ASSERT_TRUE(groups);
   EXPECT_THAT(*groups, AllOf(HasSubstr("kubepods"), HasSubstr(Cat("berth-", made.container))));

@@ -20,6 +20,7 @@
 namespace berth::network {
 namespace {
 
+using testing::ElementsAre;
 using testing::IsEmpty;
 
 constexpr const char* kBinDir = "/usr/lib/cni";
@@ -165,13 +166,16 @@ TEST_F(RealPluginsTest, DelAfterTheNamespaceIsGoneFreesTheAddress) {
   EXPECT_THAT(Leases(), IsEmpty());
 }
 
-TEST_F(RealPluginsTest, FailedAddLeavesNothing) {
+TEST_F(RealPluginsTest, DelAfterAFailedAddLeavesNothing) {
   Write(folder_.path() / "bin/refuses", "#!/bin/sh\n[ $CNI_COMMAND = DEL ] && exit 0\necho no luck >&2\nexit 1\n", 0755);
   Configure(R"(,{"type":"refuses"})");
   const PinnedNamespace pinned(folder_.path() / "ns");
   const auto attachment = network_->Add(Pod(pinned, "cc"), {});
   ASSERT_FALSE(attachment);
   EXPECT_EQ(attachment.error().Text(), "network pods: plugin refuses failed (ADD): exit code 1: no luck");
+  EXPECT_THAT(*network_->Attached(), ElementsAre("cc"));
+  const auto undone = network_->Del(Pod(pinned, "cc"), {});
+  EXPECT_TRUE(undone) << undone.error().Text();
   EXPECT_THAT(pinned.Addresses(), IsEmpty());
   EXPECT_THAT(Leases(), IsEmpty());
   EXPECT_EQ(Veths(), 0u);
