@@ -50,6 +50,9 @@ class Cni : public OnNode {
     addrinfo* found = nullptr;
     if (getaddrinfo(address.c_str(), "8080", &hints, &found) != 0) return {};
     const base::UniqueFd fd(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    // While the bridge's address is tentative the node would speak from another one, and wait for long.
+    constexpr timeval kTurn{.tv_sec = 1, .tv_usec = 0};
+    if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kTurn, sizeof kTurn) != 0) return {};
     const bool connected = connect(fd.get(), found->ai_addr, found->ai_addrlen) == 0;
     freeaddrinfo(found);
     if (!connected || !base::WriteAll(fd.get(), "GET /page HTTP/1.0\r\n\r\n", address)) return {};

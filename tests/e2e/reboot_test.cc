@@ -37,6 +37,7 @@ class Reboot : public OnRuntime {
       ::umount2(pinned.c_str(), MNT_DETACH);
       std::filesystem::remove(pinned);
     }
+    ExpectTimesOfPullsToGo();
     UnmountBelow(daemon().options().run_root);
     UnmountBelow(daemon().options().state_root);
     std::filesystem::remove_all(daemon().options().run_root);

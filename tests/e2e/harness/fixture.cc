@@ -192,6 +192,11 @@ void OnNode::ExpectImagesToChange() {
   }
 }
 
+void OnNode::ExpectTimesOfPullsToGo() {
+  const std::string below = (daemon_->options().run_root / "pulls").native() + "/";
+  std::erase_if(before_["file"], [&](const std::string& file) { return file.starts_with(below); });
+}
+
 std::vector<Path> OnNode::ImageFolders() const {
   return {daemon_->options().state_root / "images", daemon_->options().run_root / "pulls"};
 }

@@ -82,6 +82,8 @@ class OnNode : public testing::Test {
   void Connect();
   // Nothing of images counts as left behind in tests that pull.
   void ExpectImagesToChange();
+  // The times of pulls are in the run root: a reboot takes them.
+  void ExpectTimesOfPullsToGo();
   // The pods are removed and what is left compared at once, in the middle of a test.
   void ExpectNothingLeft();
 
