@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "base/strings.h"
 
@@ -133,7 +134,8 @@ struct CloseDir {
 };
 using DirStream = std::unique_ptr<DIR, CloseDir>;
 
-// Depth is an archive's to choose, so this is a loop: a thread's stack is small.
+// Depth is an archive's or a container's to choose, so this is a loop with a bound on its descriptors: a thread's stack is
+// small, and descriptors are the whole process's.
 class TreeRemoval {
  public:
   TreeRemoval(const Path& path, dev_t device) : path_(path), device_(device) {}
@@ -145,7 +147,11 @@ class TreeRemoval {
       const dirent* entry = readdir(dir);
       const std::string_view name = entry != nullptr ? entry->d_name : "";
       if (entry == nullptr) {
-        Leave();
+        if (levels_.size() > 1 || !std::exchange(lifted_, false)) {
+          Leave();
+        } else {
+          rewinddir(dir);
+        }
       } else if (name != "." && name != "..") {
         Take(dirfd(dir), std::string(name));
       }
@@ -154,9 +160,11 @@ class TreeRemoval {
   }
 
  private:
+  static constexpr size_t kMaxLevels = 100;
+
   struct Level {
     DirStream dir;
-    std::string name;  // in the level above
+    std::string name;   // in the level above
     bool kept = false;  // something in it could not be removed
   };
 
@@ -172,10 +180,17 @@ class TreeRemoval {
     struct stat info {};
     if (!fd || fstat(fd.get(), &info) != 0) return Keep(errno, name);
     if (info.st_dev != device_) return Keep(EXDEV, name);  // a file system is mounted there
+    if (levels_.size() == kMaxLevels) return Lift(parent, name);
     DirStream dir(fdopendir(fd.get()));
     if (!dir) return Keep(errno, name);
     (void)fd.Release();
     levels_.push_back({.dir = std::move(dir), .name = std::move(name)});
+  }
+
+  // To the top of the tree, whose entries are then looked at once more.
+  void Lift(int parent, const std::string& name) {
+    if (renameat(parent, name.c_str(), dirfd(levels_.front().dir.get()), RandomId().c_str()) != 0) return Keep(errno, name);
+    lifted_ = true;
   }
 
   void Leave() {
@@ -201,6 +216,7 @@ class TreeRemoval {
   const Path& path_;
   const dev_t device_;
   std::vector<Level> levels_;  // one descriptor each
+  bool lifted_ = false;        // something came to the top since that was read
   Status first_;
 };
 

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -257,6 +259,27 @@ TEST_F(Removing, DeepTreesAreNoTrouble) {
   for (int i = 0; i < 300; ++i) deep /= "d";
   ASSERT_TRUE(MakeDirs(deep).has_value());
   EXPECT_TRUE(RemoveTree(temp_ / "tree").has_value());
+  EXPECT_FALSE(Exists(temp_ / "tree"));
+}
+
+// A container makes trees deeper than any path and than a process has descriptors.
+TEST_F(Removing, DepthCostsNoDescriptors) {
+  ASSERT_TRUE(MakeDirs(temp_ / "tree").has_value());
+  auto folder = Open(temp_ / "tree", O_RDONLY | O_DIRECTORY);
+  for (int i = 0; i < 3000 && folder; ++i) {
+    ASSERT_EQ(mkdirat(folder->get(), "d", 0755), 0);
+    const UniqueFd file(openat(folder->get(), "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    folder = UniqueFd(openat(folder->get(), "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_TRUE(folder->valid());
+  }
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 150;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  const Status removed = RemoveTree(temp_ / "tree");
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(removed) << removed.error().Text();
   EXPECT_FALSE(Exists(temp_ / "tree"));
 }
 
