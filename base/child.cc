@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -56,6 +57,24 @@ struct FdPlan {
   int close_from = 3;
 };
 
+// The null device through a mount of its own, which is read-only: runtimes give their standard streams to the container's user
+// (crun does), and the host's device is not to be given away. Data goes in and out as ever. Invalid where we may not mount.
+UniqueFd OpenNullToKeep() {
+  const UniqueFd tree(open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  if (!tree || mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) return {};
+  return Open(Cat("/proc/self/fd/", tree.get()), O_RDWR).value_or(UniqueFd());
+}
+
+Result<UniqueFd> NullDevice() {
+  static const UniqueFd kept = OpenNullToKeep();  // once: the kernel waits for all processors when such a mount goes
+  if (!kept) return Open("/dev/null", O_RDWR);
+  UniqueFd copy(fcntl(kept.get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy) return FailErrno(errno, "duplicate the null device");
+  return copy;
+}
+
 Result<FdPlan> PlanFds(const SpawnOptions& options) {
   FdPlan plan;
   for (const auto& [source, target] : options.fds) plan.close_from = std::max(plan.close_from, target + 1);
@@ -71,7 +90,7 @@ Result<FdPlan> PlanFds(const SpawnOptions& options) {
   };
   for (const auto& [source, target] : options.fds) RETURN_IF_ERROR(add(source, target));
   if (!named[0] || !named[1] || !named[2]) {
-    ASSIGN_OR_RETURN(UniqueFd null, Open("/dev/null", O_RDWR));
+    ASSIGN_OR_RETURN(const UniqueFd null, NullDevice());
     for (int target = 0; target < 3; ++target) {
       if (!named[static_cast<size_t>(target)]) RETURN_IF_ERROR(add(null.get(), target));
     }

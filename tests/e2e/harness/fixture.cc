@@ -1,5 +1,6 @@
 #include "tests/e2e/harness/fixture.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -172,6 +173,9 @@ void OnNode::RemovePodCgroups() {
 }
 
 void OnNode::ExpectNothingLeft() {
+  struct stat null {};
+  EXPECT_EQ(::stat("/dev/null", &null), 0);
+  EXPECT_EQ(null.st_uid, 0U) << "the node's null device was given away";
   // A pod's cgroup is the kubelet's to remove, which it can once the runtime has removed what was in it.
   std::vector<std::string> left;
   for (int attempt = 0; attempt < 30; ++attempt) {
