@@ -196,7 +196,7 @@ class Walk {
     return base::FailErrno(errno, "open /", path);
   }
 
-  const image::MergedView below_;
+  image::MergedView below_;
   image::TarWriter& out_;
   const base::Context& context_;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;

@@ -104,6 +104,7 @@ class Settling {
     RETURN_IF_ERROR(MakeFolders(to));
     RETURN_IF_ERROR(KeepTime(to));
     RETURN_IF_ERROR(KeepTime(SplitLayerPath(from).parent));
+    view_.Forget();
     RETURN_IF_ERROR(MergeInto(from, to));
     RenameNotes(from, to);
     return {};
@@ -178,6 +179,7 @@ class Settling {
       if (mkdir(Here(folder).c_str(), 0755) != 0) return FailErrno(errno, "mkdir ", folder);
       ++layer_.inodes;
       layer_.bytes += 4096;
+      view_.Forget();
       todo_.insert(folder);
     }
     return {};
@@ -237,6 +239,7 @@ class Settling {
     struct stat old {};
     if (lstat(Here(name).c_str(), &old) != 0) return {};
     Changed();
+    view_.Forget();
     return base::RemoveTree(Here(name));
   }
 

@@ -53,43 +53,50 @@ Result<std::optional<MergedView::Found>> MergedView::Step(const Layers& layers, 
   return std::optional(std::move(found));
 }
 
-Result<std::optional<MergedView::Found>> MergedView::Find(std::string_view path) const {
-  if (path.empty()) {
-    Found found{.layers = Roots()};
-    if (found.layers.empty()) return std::optional<Found>();
-    if (lstat(folders_.front().c_str(), &found.info) != 0) return FailErrno(errno, "stat ", folders_.front().native());
-    return std::optional(std::move(found));
-  }
-  ASSIGN_OR_RETURN(const auto layers, Parents(path));
-  if (!layers) return std::optional<Found>();
-  return Step(*layers, path);
+Result<std::optional<MergedView::Found>> MergedView::Find(std::string_view path) {
+  ASSIGN_OR_RETURN(const Layers* const layers, Parents(path));
+  if (layers == nullptr || layers->empty()) return std::optional<Found>();
+  if (!path.empty()) return Step(*layers, path);
+  Found found{.layers = *layers};
+  if (lstat(folders_.front().c_str(), &found.info) != 0) return FailErrno(errno, "stat ", folders_.front().native());
+  return std::optional(std::move(found));
 }
 
-Result<std::optional<MergedView::Found>> MergedView::FindBelow(std::string_view path) const {
+Result<std::optional<MergedView::Found>> MergedView::FindBelow(std::string_view path) {
   Layers layers;
   if (path.empty()) {
     for (size_t i = 0; i < folders_.size(); ++i) layers.push_back(i);
   } else {
-    ASSIGN_OR_RETURN(auto parents, Parents(path));
-    if (!parents) return std::optional<Found>();
-    layers = *std::move(parents);
+    ASSIGN_OR_RETURN(const Layers* const parents, Parents(path));
+    if (parents == nullptr) return std::optional<Found>();
+    layers = *parents;
   }
   std::erase(layers, size_t{0});
   return Step(layers, path);
 }
 
-// The layers whose folders are merged into the parent of `path`.
-Result<std::optional<Layers>> MergedView::Parents(std::string_view path) const {
-  std::optional<Layers> layers = Roots();
-  for (size_t slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/', slash + 1)) {
-    ASSIGN_OR_RETURN(auto found, Step(*layers, path.substr(0, slash)));
-    if (!found || !S_ISDIR(found->info.st_mode)) return std::optional<Layers>();
-    layers = std::move(found->layers);
+Result<const Layers*> MergedView::Parents(std::string_view path) {
+  const std::string_view parent = SplitLayerPath(path).parent;
+  KeepTheWayTo(parent);
+  if (levels_.empty()) levels_.push_back({.end = 0, .layers = Roots()});
+  while (way_.size() < parent.size()) {
+    const size_t end = std::min(parent.find('/', way_.size() + 1), parent.size());
+    ASSIGN_OR_RETURN(auto found, Step(levels_.back().layers, parent.substr(0, end)));
+    if (!found || !S_ISDIR(found->info.st_mode)) return nullptr;
+    way_.append(parent, way_.size(), end - way_.size());
+    levels_.push_back({.end = end, .layers = std::move(found->layers)});
   }
-  return layers;
+  return &levels_.back().layers;
 }
 
-Result<std::optional<std::string>> MergedView::Resolve(std::string_view path, bool follow_last) const {
+void MergedView::KeepTheWayTo(std::string_view folder) {
+  const size_t same = static_cast<size_t>(std::ranges::mismatch(way_, folder).in1 - way_.begin());
+  const auto leads_there = [&](size_t end) { return end <= same && (end == folder.size() || folder[end] == '/'); };
+  while (levels_.size() > 1 && !leads_there(levels_.back().end)) levels_.pop_back();
+  way_.resize(levels_.empty() ? 0 : levels_.back().end);
+}
+
+Result<std::optional<std::string>> MergedView::Resolve(std::string_view path, bool follow_last) {
   std::vector<std::string> todo;  // the next component last
   const auto append = [&](std::string_view text) {
     const auto parts = base::Split(text, '/');

@@ -262,7 +262,7 @@ TarItem Long(TarItem item) {
 // The archive chooses the depth, and the daemon's threads have small stacks.
 TEST_F(ShiftTest, FoldersThatAreVeryDeepAreCopiedCheckedMergedAndRemoved) {
   std::string deep;
-  for (int i = 0; i < 250; ++i) deep += "a/";  // settling takes time with the depth's third power
+  for (int i = 0; i < 500; ++i) deep += "a/";
   const auto work = [&] {
     const ImagePtr image = Put({{Symlink("s", "t"), Long(File("t/" + deep + "below", "1"))},
                                 {Long(File("s/" + deep + "f", "2")), Long(File("t/" + deep + "g", "3")), Long(HardLink("l", "t/" + deep + "below"))}});
