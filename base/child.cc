@@ -336,9 +336,9 @@ namespace {
 
 constexpr size_t kMaxTree = 10'000;
 
-// Descriptors, not numbers: a pid can be used anew between looking and killing. Any thread can have children of its own.
-void AddDescendants(pid_t root, std::vector<UniqueFd>& out) {
-  const Path tasks = Cat("/proc/", root, "/task");
+// Any thread can have children of its own.
+void AddChildren(pid_t parent, std::vector<pid_t>& out) {
+  const Path tasks = Cat("/proc/", parent, "/task");
   const auto threads = ListFolder(tasks);
   if (!threads) return;
   for (const std::string& thread : *threads) {
@@ -346,19 +346,24 @@ void AddDescendants(pid_t root, std::vector<UniqueFd>& out) {
     if (!text) continue;
     for (const std::string_view word : Split(Trim(*text), ' ')) {
       const auto pid = ParseInt(word);
-      if (!pid || out.size() >= kMaxTree) continue;
-      if (auto fd = OpenPidfd(static_cast<pid_t>(*pid))) out.push_back(*std::move(fd));
-      AddDescendants(static_cast<pid_t>(*pid), out);
+      if (pid && out.size() < kMaxTree) out.push_back(static_cast<pid_t>(*pid));
     }
   }
 }
 
 }  // namespace
 
+// Not recursive: a container chooses how deep its processes stand, and a thread's stack is small.
 void KillDescendants(pid_t root) {
-  std::vector<UniqueFd> all;
-  AddDescendants(root, all);
-  for (const UniqueFd& process : all) (void)SignalPidfd(process.get(), SIGKILL);
+  std::vector<pid_t> tree{root};
+  std::vector<UniqueFd> found;  // not numbers: a pid can be used anew between looking and killing
+  for (size_t i = 0; i < tree.size(); ++i) {
+    if (i > 0) {
+      if (auto fd = OpenPidfd(tree[i])) found.push_back(*std::move(fd));
+    }
+    AddChildren(tree[i], tree);
+  }
+  for (const UniqueFd& process : found) (void)SignalPidfd(process.get(), SIGKILL);
 }
 
 Result<uint64_t> ProcessStartTime(pid_t pid) {

@@ -24,7 +24,7 @@ using base::Code;
 using base::Fail;
 using image::TarEntry;
 
-constexpr int kMaxDepth = 500;  // each level holds a descriptor
+constexpr size_t kMaxDepth = 500;  // each level holds a descriptor
 constexpr size_t kMaxHidden = 1'000'000;
 constexpr uint64_t kMaxHoles = uint64_t{1} << 30;
 
@@ -86,20 +86,41 @@ class Walk {
   Walk(const std::vector<base::Path>& lower, image::TarWriter& out, const base::Context& context)
       : below_(lower), out_(out), context_(context) {}
 
-  base::Status Folder(int folder, const std::string& path, int depth) {
-    RETURN_IF_ERROR(context_.Check("archive of the container's files"));
-    if (depth > kMaxDepth)
-      return Fail(Code::kResourceExhausted, "/", path, ": folders are nested deeper than ", kMaxDepth);
-    ASSIGN_OR_RETURN(const auto names, NamesIn(folder));
-    for (const std::string& name : names)
-      RETURN_IF_ERROR(One(folder, name, path.empty() ? name : path + "/" + name, depth));
+  // Not recursive: the container chooses the depth, and a thread's stack is small.
+  base::Status All(base::UniqueFd root) {
+    RETURN_IF_ERROR(Enter(std::move(root), ""));
+    while (!open_.empty()) {
+      RETURN_IF_ERROR(context_.Check("archive of the container's files"));
+      Level& level = open_.back();
+      if (level.next == level.names.size()) {
+        open_.pop_back();
+        continue;
+      }
+      const std::string name = level.names[level.next++];
+      RETURN_IF_ERROR(One(level.folder.get(), name, level.path.empty() ? name : level.path + "/" + name));
+    }
     return {};
   }
 
   std::vector<std::string> hidden;
 
  private:
-  base::Status One(int folder, const std::string& name, const std::string& path, int depth) {
+  struct Level {
+    base::UniqueFd folder;
+    std::string path;
+    std::vector<std::string> names;
+    size_t next = 0;
+  };
+
+  base::Status Enter(base::UniqueFd folder, const std::string& path) {
+    if (open_.size() > kMaxDepth)
+      return Fail(Code::kResourceExhausted, "/", path, ": folders are nested deeper than ", kMaxDepth);
+    ASSIGN_OR_RETURN(auto names, NamesIn(folder.get()));
+    open_.push_back({.folder = std::move(folder), .path = path, .names = std::move(names)});
+    return {};
+  }
+
+  base::Status One(int folder, const std::string& name, const std::string& path) {
     const base::UniqueFd node(openat(folder, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!node) return Gone(path);
     struct stat info {};
@@ -117,10 +138,10 @@ class Walk {
     if (S_ISDIR(info.st_mode)) {
       entry.type = TarEntry::Type::kFolder;
       RETURN_IF_ERROR(out_.Add(entry));
-      const base::UniqueFd inner(openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      base::UniqueFd inner(openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (!inner) return Gone(path);
       if (attributes.opaque) RETURN_IF_ERROR(HideBelow(inner.get(), path));
-      return Folder(inner.get(), path, depth + 1);
+      return Enter(std::move(inner), path);
     }
     if (info.st_nlink > 1) {
       const auto [first, fresh] = links_.try_emplace({info.st_dev, info.st_ino}, path);
@@ -199,6 +220,7 @@ class Walk {
   image::MergedView below_;
   image::TarWriter& out_;
   const base::Context& context_;
+  std::vector<Level> open_;  // the root first
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
 };
 
@@ -206,9 +228,9 @@ class Walk {
 
 base::Result<std::vector<std::string>> ArchiveUpper(const base::Path& upper, const std::vector<base::Path>& lower,
                                                     image::TarWriter& out, const base::Context& context) {
-  ASSIGN_OR_RETURN(const base::UniqueFd root, base::Open(upper, O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(base::UniqueFd root, base::Open(upper, O_RDONLY | O_DIRECTORY));
   Walk walk(lower, out, context);
-  RETURN_IF_ERROR(walk.Folder(root.get(), "", 0));
+  RETURN_IF_ERROR(walk.All(std::move(root)));
   RETURN_IF_ERROR(out.Finish());
   return std::move(walk.hidden);
 }

@@ -14,6 +14,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/executor.h"
 #include "tests/unit/base/children.h"
 
 namespace berth::base {
@@ -283,6 +284,21 @@ TEST(KillDescendants, ReachesChildrenOfEveryThread) {
   EXPECT_EQ(exit->signal, SIGKILL);
   let_go.set_value();
   other.join();
+}
+
+// A container chooses how deep its processes stand; the daemon's threads have small stacks.
+TEST(KillDescendants, ReachesTheEndOfALongChain) {
+  const std::string each = R"(if [ $1 -gt 0 ]; then sh -c "$0" "$0" $(($1 - 1)); else echo ready; echo $$; sleep 1000; fi; :)";
+  SpawnOptions options = Shell(each);
+  options.arguments.insert(options.arguments.end(), {each, "800"});
+  const Ready ready = StartReady(std::move(options));
+  const auto last = OpenPidfd(static_cast<pid_t>(ParseInt(ReadLine(ready.output.get())).value_or(-1)));
+  ASSERT_TRUE(last);
+  {
+    Executor thread({.name = "small", .threads = 1, .queue = 1, .stack_bytes = 256 << 10});
+    ASSERT_TRUE(thread.Submit([&] { KillDescendants(ready.child.pid()); }));
+  }
+  EXPECT_TRUE(Ends(last->get()));
 }
 
 TEST(Spawn, FromManyThreadsAtOnceKeepsDescriptorsApart) {
