@@ -132,6 +132,7 @@ struct Config {
     int64_t pids_limit = 0;
     ByteCount memory_minimum = KiB(512);
     std::vector<std::string> default_ulimits;
+    std::vector<std::string> default_sysctls;
     bool device_ownership_from_security_context = false;
     bool clamp_oom_score_adj = true;
     ByteCount shm_size = MiB(64);

@@ -249,6 +249,10 @@ const Key kConfigKeys[] = {
     Key{"container.default_ulimits", At<&C::container, &C::Container::default_ulimits>,
         "Resource limits of every process in containers. Empty: those of berthd's own."}
         .Check(Ulimit),
+    Key{"container.default_sysctls", At<&C::container, &C::Container::default_sysctls>,
+        "Sysctls of each pod that does not set them itself, as \"net.ipv4.ip_unprivileged_port_start=0\". Passed over where the "
+        "pod has not got the namespace; net.ipv4.ping_group_range also in a user namespace, which has not all groups."}
+        .Check(Annotation),
     Key{"container.device_ownership_from_security_context", At<&C::container, &C::Container::device_ownership_from_security_context>,
         "Devices of a request belong to run_as_user and run_as_group instead of the host's owner."},
     Key{"container.clamp_oom_score_adj", At<&C::container, &C::Container::clamp_oom_score_adj>,

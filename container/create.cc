@@ -39,6 +39,15 @@ base::Path LogPath(const cri::ContainerConfig& config, const Pod& pod) {
   return base::Path(pod.config->log_directory()) / config.log_path();
 }
 
+// What stands in the way is the image's or the request's.
+base::Status MakeFolders(int root, const base::Path& path, const Pod& pod) {
+  base::Status made = MakeOwnedFolders(root, path, pod);
+  if (made) return made;
+  const int err = made.error().err;
+  if (err == ENOTDIR || err == ELOOP || err == ENAMETOOLONG || err == ENOENT) made.error().code = Code::kInvalidArgument;
+  return made;
+}
+
 }  // namespace
 
 std::string CgroupsPath(const std::string& parent, const std::string& prefix, const std::string& id, bool systemd) {
@@ -236,10 +245,10 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   for (const std::string& volume : creation.image->config.volumes) {
     // What is mounted there may be a file.
     if (IsCovered(creation.config, volume)) continue;
-    RETURN_IF_ERROR(MakeOwnedFolders(root.get(), volume, creation.pod), "image volume ", volume);
+    RETURN_IF_ERROR(MakeFolders(root.get(), volume, creation.pod), "image volume ", volume);
   }
   ASSIGN_OR_RETURN(const std::string cwd, WorkingDirectory(creation.config, creation.image->config));
-  RETURN_IF_ERROR(MakeOwnedFolders(root.get(), cwd, creation.pod), "working_dir");
+  RETURN_IF_ERROR(MakeFolders(root.get(), cwd, creation.pod), "working_dir");
   return context.Check("CreateContainer");
 }
 

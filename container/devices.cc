@@ -82,6 +82,7 @@ base::Status AddRequested(const cri::Device& device, kernel::ForeignPaths& paths
   const base::Path container_path =
       base::Path(device.container_path().empty() ? device.host_path() : device.container_path()).lexically_normal();
   if (!container_path.is_absolute()) return Fail(Code::kInvalidArgument, "container_path is not absolute");
+  if (container_path == "/") return Fail(Code::kInvalidArgument, "container_path cannot be the root");
   const std::string access = device.permissions().empty() ? "rwm" : device.permissions();
   if (access.find_first_not_of("rwm") != std::string::npos) {
     return Fail(Code::kInvalidArgument, "permissions \"", access, "\" are not of r, w and m");

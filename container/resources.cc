@@ -17,8 +17,8 @@ base::Result<oci::Resources> MapResources(const cri::LinuxContainerResources& re
   }
   if (resources.cpu_period() > 0) out.cpu_period = static_cast<uint64_t>(resources.cpu_period());
   if (resources.cpu_quota() != 0) out.cpu_quota = resources.cpu_quota();
-  // The kernel takes no less than 2.
-  if (resources.cpu_shares() > 0) out.cpu_shares = static_cast<uint64_t>(std::max<int64_t>(2, resources.cpu_shares()));
+  // The kernel has no less and no more; it and the runtimes are not at one whether to say so.
+  if (resources.cpu_shares() > 0) out.cpu_shares = static_cast<uint64_t>(std::clamp<int64_t>(resources.cpu_shares(), 2, 262144));
   out.cpuset_cpus = resources.cpuset_cpus();
   out.cpuset_mems = resources.cpuset_mems();
 

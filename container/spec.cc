@@ -12,6 +12,7 @@
 #include "container/process.h"
 #include "container/seccomp.h"
 #include "container/selinux.h"
+#include "container/text_check.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/limits.h"
 
@@ -74,6 +75,12 @@ base::Status CheckSecurity(const cri::LinuxContainerSecurityContext& security, c
     RETURN_IF_ERROR(CheckNamespaces(security.namespace_options(), pod_security.namespace_options()));
   }
   RETURN_IF_ERROR(CheckSelinux(security.selinux_options()));
+  // Runtimes leave out what they cannot find, without a word.
+  for (const auto& [what, paths] : {std::pair("masked_paths", &security.masked_paths()), std::pair("readonly_paths", &security.readonly_paths())}) {
+    for (const std::string& path : *paths) {
+      if (!path.starts_with('/')) return Fail(Code::kInvalidArgument, what, ": \"", path, "\" is not absolute");
+    }
+  }
   RETURN_IF_ERROR(MapApparmor(security, /*default_loads=*/true));
   return {};
 }
@@ -94,9 +101,23 @@ std::vector<oci::Namespace> Namespaces(const SpecRequest& request) {
   return out;
 }
 
+base::Status CheckInside(const User& user, const Pod& pod) {
+  if (!pod.user_namespace) return {};
+  const auto refuse = [](std::string_view what, int64_t id, uint32_t size) {
+    return Fail(Code::kInvalidArgument, what, " ", id, " is not in the pod's user namespace, which has those below ", size);
+  };
+  const kernel::UserMap& map = pod.user_namespace->map;
+  if (user.uid >= map.uids.size) return refuse("user", user.uid, map.uids.size);
+  for (const int64_t gid : user.groups) {
+    if (gid >= map.gids.size) return refuse("group", gid, map.gids.size);
+  }
+  return {};
+}
+
 base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOptions& options) {
   const cri::ContainerConfig& config = request.config;
   const auto& security = config.linux().security_context();
+  RETURN_IF_ERROR(CheckInside(request.user, request.pod));
   oci::Process process;
   process.terminal = config.tty();
   ASSIGN_OR_RETURN(process.args, Arguments(config, request.image));
@@ -161,9 +182,10 @@ base::Status CheckConfig(const cri::ContainerConfig& config, const Pod& pod) {
   if (config.has_windows()) return Fail(Code::kInvalidArgument, "config.windows: this node runs Linux containers");
   if (config.metadata().name().empty()) return Fail(Code::kInvalidArgument, "config.metadata.name is missing");
   if (config.image().image().empty()) return Fail(Code::kInvalidArgument, "config.image is missing");
+  RETURN_IF_ERROR(CheckTexts(config, "config"));
   if (auto devices = CdiNames(config); !devices) return tl::make_unexpected(std::move(devices).error());
   const base::Path log_path = base::Path(config.log_path()).lexically_normal();
-  if (log_path.is_absolute() || (!log_path.empty() && *log_path.begin() == "..") || config.log_path().find('\0') != std::string::npos) {
+  if (log_path.is_absolute() || (!log_path.empty() && *log_path.begin() == "..")) {
     return Fail(Code::kInvalidArgument, "log_path \"", config.log_path(), "\" leaves the log directory");
   }
   return CheckSecurity(config.linux().security_context(), pod);
@@ -190,6 +212,8 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
   if (options.resources.cgroup_v2 && !security.privileged()) spec.namespaces.push_back({"cgroup", ""});
   spec.cgroups_path = request.cgroups_path;
   ASSIGN_OR_RETURN(spec.resources, MapResources(config.linux().resources(), options.resources));
+  // What a new group has anyway; crun 1.8 fails to write it on cgroup v1.
+  if (spec.resources.cpu_quota == -1) spec.resources.cpu_quota.reset();
   ASSIGN_OR_RETURN(DevicePlan devices, MapDevices(config, paths, context,
                                                      {.without_host_devices = options.handler.privileged_without_host_devices,
                                                       .owner_from_security_context = options.device_owner_from_security_context}));

@@ -87,6 +87,15 @@ Result<NamespaceHolder> EnterHeld(const NamespaceRequest& request, int flags) {
   return holder;
 }
 
+// The kernel knows which it has for a namespace, and what they may be.
+Status SetSysctl(const Path& file, const std::string& value) {
+  Status written = base::WriteKernelFile(file, value);
+  if (written) return written;
+  const int err = written.error().err;
+  if (err == ENOENT || err == EACCES || err == EPERM || err == EINVAL || err == ERANGE) written.error().code = Code::kInvalidArgument;
+  return written;
+}
+
 // Runs on the thread that lives for nothing else.
 Status MakeAndPin(const NamespaceRequest& request, const std::vector<std::pair<Path, std::string>>& sysctls) {
   const std::string own = "/proc/thread-self/ns/";
@@ -107,7 +116,7 @@ Status MakeAndPin(const NamespaceRequest& request, const std::vector<std::pair<P
   }
   if (request.net && request.loopback_up) RETURN_IF_ERROR(RaiseLoopback());
   // /proc/sys shows to each thread the values of the namespaces it is in.
-  for (const auto& [file, value] : sysctls) RETURN_IF_ERROR(base::WriteKernelFile(file, value), "set sysctl");
+  for (const auto& [file, value] : sysctls) RETURN_IF_ERROR(SetSysctl(file, value), "set sysctl");
 
   std::vector<Path> pinned;
   for (const Wanted& one : all) {

@@ -135,7 +135,9 @@ base::Status Network::Del(const AttachRequest& request, const base::Context& con
     run.sandbox_id = request.sandbox_id;
     if (IsNamespace(request.netns)) run.netns = request.netns;
     const std::vector<std::string> cidrs = *pod_cidrs_.Lock();
-    ASSIGN_OR_RETURN(run.args, CniArgs(request));
+    auto args = CniArgs(request);
+    if (!args) return {};  // the same of what no plugin can be told
+    run.args = *std::move(args);
     ASSIGN_OR_RETURN(run.capability_args, CapabilityArgs(request, cidrs));
     RETURN_IF_ERROR(run.Del({}, context), "network ", loaded->list->name);
     return {};

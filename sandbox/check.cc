@@ -1,9 +1,12 @@
 #include "sandbox/check.h"
 
+#include <arpa/inet.h>
+
 #include "container/selinux.h"
+#include "container/text_check.h"
 #include "cri-proto/api.pb.h"
 #include "kernel/cgroup.h"
-#include "kernel/namespace.h"
+#include "sandbox/sysctls.h"
 
 namespace berth::sandbox {
 
@@ -12,16 +15,25 @@ using base::Fail;
 
 namespace {
 
+// portmap passes over what is none.
+bool IsAddress(const std::string& text) {
+  in6_addr parsed{};
+  return inet_pton(AF_INET, text.c_str(), &parsed) == 1 || inet_pton(AF_INET6, text.c_str(), &parsed) == 1;
+}
+
 base::Status CheckUserNamespace(const cri::NamespaceOption& options) {
   const auto bad = [](std::string_view why) { return Fail(Code::kInvalidArgument, "namespace_options.userns_options: ", why); };
   const cri::UserNamespace& user = options.userns_options();
   if (options.pid() == cri::NODE || options.ipc() == cri::NODE) return bad("not with the host's pid or ipc namespace");
+  constexpr uint32_t kNobody = 65534;
   for (const auto* maps : {&user.uids(), &user.gids()}) {
     if (maps->size() != 1) return bad("exactly one range of uids and one of gids is needed");
     const cri::IDMapping& map = maps->at(0);
     if (map.container_id() != 0) return bad("a range must begin with container_id 0");
     // The last id is the kernel's "none".
     if (map.length() == 0 || uint64_t{map.host_id()} + map.length() > 0xffffffff) return bad("a range is empty or passes the last id");
+    // berth-pause gives all rights up and is nobody.
+    if (options.pid() == cri::POD && map.length() <= kNobody) return bad("a shared pid namespace needs a range of 65535 ids or more");
   }
   return {};
 }
@@ -51,23 +63,6 @@ base::Status CheckNamespaces(const cri::NamespaceOption& options) {
   }
 }
 
-base::Status CheckSysctls(const cri::LinuxPodSandboxConfig& config) {
-  const auto& options = config.security_context().namespace_options();
-  for (const auto& [name, value] : config.sysctls()) {
-    ASSIGN_OR_RETURN(const kernel::Sysctl sysctl, kernel::ParseSysctl(name));
-    if (sysctl.space == kernel::SysctlNamespace::kNet && options.network() == cri::NODE) {
-      return Fail(Code::kInvalidArgument, "sysctl ", name, " cannot be set in a pod that uses the host's network");
-    }
-    if (sysctl.space == kernel::SysctlNamespace::kUts && options.network() == cri::NODE) {
-      return Fail(Code::kInvalidArgument, "sysctl ", name, " cannot be set in a pod that uses the host's uts namespace");
-    }
-    if (sysctl.space == kernel::SysctlNamespace::kIpc && options.ipc() == cri::NODE) {
-      return Fail(Code::kInvalidArgument, "sysctl ", name, " cannot be set in a pod that uses the host's ipc namespace");
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 kernel::UserMap UserMapOf(const cri::PodSandboxConfig& config) {
@@ -81,10 +76,18 @@ base::Status CheckConfig(const cri::PodSandboxConfig& config, bool systemd_cgrou
   if (metadata.name().empty()) return Fail(Code::kInvalidArgument, "config.metadata.name is missing");
   if (metadata.namespace_().empty()) return Fail(Code::kInvalidArgument, "config.metadata.namespace is missing");
   if (metadata.uid().empty()) return Fail(Code::kInvalidArgument, "config.metadata.uid is missing");
+  for (const std::string* text : {&metadata.name(), &metadata.namespace_(), &metadata.uid()}) {
+    // CNI plugins are told them in a list of this form.
+    if (text->find_first_of(";=") != std::string::npos) return Fail(Code::kInvalidArgument, "config.metadata: \"", *text, "\" holds \";\" or \"=\"");
+  }
+  RETURN_IF_ERROR(container::CheckTexts(config, "config"));
   if (config.has_windows()) return Fail(Code::kInvalidArgument, "config.windows: this node runs Linux pods");
   for (const cri::PortMapping& mapping : config.port_mappings()) {
     if (mapping.host_port() < 0 || mapping.host_port() > 65535 || mapping.container_port() < 0 || mapping.container_port() > 65535) {
       return Fail(Code::kInvalidArgument, "port_mappings: a port is out of range");
+    }
+    if (!mapping.host_ip().empty() && !IsAddress(mapping.host_ip())) {
+      return Fail(Code::kInvalidArgument, "port_mappings: host_ip \"", mapping.host_ip(), "\" is not an IP address");
     }
     if (!cri::Protocol_IsValid(mapping.protocol())) {
       return Fail(Code::kInvalidArgument, "port_mappings: protocol ", static_cast<int>(mapping.protocol()), " is unknown");
@@ -99,7 +102,9 @@ base::Status CheckConfig(const cri::PodSandboxConfig& config, bool systemd_cgrou
   }
   RETURN_IF_ERROR(container::CheckSelinux(config.linux().security_context().selinux_options()));
   RETURN_IF_ERROR(CheckNamespaces(config.linux().security_context().namespace_options()));
-  return CheckSysctls(config.linux());
+  // Here for what it refuses alone.
+  if (auto sysctls = SysctlsOf(config, {}); !sysctls) return tl::make_unexpected(std::move(sysctls).error());
+  return {};
 }
 
 }  // namespace berth::sandbox

@@ -212,7 +212,7 @@ base::Status Sandboxes::MakeNamespaces(Making& making) {
   if (making.namespaces().ipc() == cri::POD) {
     ASSIGN_OR_RETURN(request.ipc, pin(folder / "ns" / "ipc", sandbox.ipc_namespace));
   }
-  for (const auto& [name, value] : making.config.linux().sysctls()) request.sysctls.emplace_back(name, value);
+  ASSIGN_OR_RETURN(request.sysctls, SysctlsOf(making.config, parts_.default_sysctls));
   if (making.user()) {
     ASSIGN_OR_RETURN(request.user, pin(folder / "ns" / "user", sandbox.user_namespace));
     request.map = UserMapOf(making.config);

@@ -20,6 +20,7 @@
 #include "kernel/systemd.h"
 #include "network/network.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/sysctls.h"
 #include "state/leftovers.h"
 #include "state/operations.h"
 #include "state/store.h"
@@ -40,6 +41,7 @@ struct Parts {
   bool same_boot = true;     // the run root belongs to this boot
   bool systemd_cgroup = false;
   uint64_t shm_size = 64 << 20;
+  Sysctls default_sysctls;
   std::string default_runtime;
   std::chrono::nanoseconds run_timeout{std::chrono::minutes(4)};
   kernel::CgroupTree* cgroups = nullptr;

@@ -46,7 +46,7 @@ base::Status Daemon::Parts::Make() {
   ASSIGN_OR_RETURN(network, network::Network::Open(NetworkOptionsOf(config, metrics)));
   MakeLeftovers();
   RETURN_IF_ERROR(MakeContainers());
-  MakeSandboxes();
+  RETURN_IF_ERROR(MakeSandboxes());
   return MakeServices();
 }
 
@@ -220,7 +220,8 @@ base::Status Daemon::Parts::MakeContainers() {
   return {};
 }
 
-void Daemon::Parts::MakeSandboxes() {
+base::Status Daemon::Parts::MakeSandboxes() {
+  ASSIGN_OR_RETURN(auto default_sysctls, sandbox::ParseSysctls(config.container.default_sysctls), "container.default_sysctls");
   sandboxes = std::make_unique<sandbox::Sandboxes>(
       sandbox::Parts{.state_folder = config.state_root / "sandboxes",
                      .run_folder = config.run_root / "sandboxes",
@@ -233,6 +234,7 @@ void Daemon::Parts::MakeSandboxes() {
                      .same_boot = same_boot,
                      .systemd_cgroup = systemd,
                      .shm_size = config.container.shm_size.bytes,
+                     .default_sysctls = std::move(default_sysctls),
                      .default_runtime = default_runtime,
                      .run_timeout = config.container.create_timeout,
                      .cgroups = cgroups.get(),
@@ -253,6 +255,7 @@ void Daemon::Parts::MakeSandboxes() {
                          [this](const std::string& id) {
                            if (streaming) streaming->ClosePod(id);
                          }});
+  return {};
 }
 
 base::Status Daemon::Parts::MakeServices() {

@@ -38,7 +38,7 @@ struct Daemon::Parts {
   void PullEnded(const image::PullEnd& end);
   void MakeLeftovers();
   base::Status MakeContainers();
-  void MakeSandboxes();
+  base::Status MakeSandboxes();
   base::Status MakeServices();
   streaming::Server::Options StreamingOptions();
 

@@ -106,6 +106,26 @@ TEST_F(BadInput, ContainerWithoutWhatItNeedsIsRefused) {
   EXPECT_THAT(cri().Containers()->containers(), IsEmpty());
 }
 
+TEST_F(BadInput, WhatWouldBePassedOverInSilenceIsRefusedByName) {
+  auto port = Pod();
+  port.add_port_mappings()->set_host_ip("localhost");
+  Expect(cri().RunPod(port), StatusCode::INVALID_ARGUMENT, "host_ip");
+  auto sysctl = Pod();
+  (*sysctl.mutable_linux()->mutable_sysctls())["net.ipv4.no_such"] = "1";
+  Expect(cri().RunPod(sysctl), StatusCode::INVALID_ARGUMENT, "net/ipv4/no_such");
+  auto pod_config = Pod();
+  std::string pod = RunPod(pod_config);
+  auto folder = Container({"true"});
+  folder.set_working_dir(std::string("/a\0b", 4));
+  Expect(cri().Create(pod, folder, pod_config), StatusCode::INVALID_ARGUMENT, "working_dir");
+  folder.set_working_dir("/bin/busybox/x");
+  Expect(cri().Create(pod, folder, pod_config), StatusCode::INVALID_ARGUMENT, "working_dir");
+  auto masked = Container({"true"});
+  masked.mutable_linux()->mutable_security_context()->add_masked_paths("proc/kcore");
+  Expect(cri().Create(pod, masked, pod_config), StatusCode::INVALID_ARGUMENT, "masked_paths");
+  EXPECT_THAT(cri().Containers()->containers(), IsEmpty());
+}
+
 TEST_F(BadInput, MissingHostPathIsAnErrorOrMade) {
   auto pod_config = Pod();
   std::string pod = RunPod(pod_config);

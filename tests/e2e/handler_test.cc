@@ -22,6 +22,8 @@ class Handler : public OnRuntime {
         "{path: ", path, ", root: ", (folder() / "special").string(),
         ", annotations: [io.tool/default=1], allowed_annotations: [io.tool/*], privileged_without_host_devices: true}");
     options.settings["container.default_ulimits"] = "[nofile=512:1024, core=0]";
+    options.settings["container.default_sysctls"] =
+        R"(["net.ipv4.ip_unprivileged_port_start=0", "net.ipv4.ping_group_range=0 2147483647"])";
     options.settings["container.pids_limit"] = "77";
     options.settings["container.device_ownership_from_security_context"] = "true";
     options.settings["container.cdi_dirs"] =
@@ -110,6 +112,24 @@ TEST_P(Handler, EveryContainerHasTheConfiguredLimits) {
   EXPECT_EQ(Inside(RunOn("plain", "ulimit -Sn; ulimit -Hn; ulimit -c")), "512\n1024\n0\n");
   const bool v2 = base::Exists("/sys/fs/cgroup/cgroup.controllers");
   EXPECT_EQ(Inside(RunOn("plain", v2 ? "cat /sys/fs/cgroup/pids.max" : "cat /sys/fs/cgroup/pids/pids.max")), "77\n");
+}
+
+TEST_P(Handler, EveryPodHasTheConfiguredSysctls) {
+  const std::string script = "cd /proc/sys/net/ipv4 && cat ip_unprivileged_port_start ping_group_range";
+  EXPECT_EQ(Inside(RunOn("plain", script)), "0\n0\t2147483647\n");
+  const auto own = [](v1::PodSandboxConfig& pod, v1::ContainerConfig&) {
+    (*pod.mutable_linux()->mutable_sysctls())["net/ipv4/ip_unprivileged_port_start"] = "80";
+  };
+  EXPECT_EQ(Inside(RunOn("plain", script, own)), "80\n0\t2147483647\n");
+  std::string of_the_node;
+  for (const char* name : {"ip_unprivileged_port_start", "ping_group_range"})
+    of_the_node += *base::ReadFile(Cat("/proc/sys/net/ipv4/", name));
+  const auto host = [](v1::PodSandboxConfig& pod, v1::ContainerConfig& config) {
+    for (auto* linux : {pod.mutable_linux()->mutable_security_context()->mutable_namespace_options(),
+                        config.mutable_linux()->mutable_security_context()->mutable_namespace_options()})
+      linux->set_network(v1::NODE);
+  };
+  EXPECT_EQ(Inside(RunOn("plain", script, host)), of_the_node);
 }
 
 TEST_P(Handler, RequestedDeviceBelongsToTheContainersUser) {

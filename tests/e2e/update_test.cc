@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <sys/inotify.h>
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -57,6 +58,27 @@ class Update : public OnRuntime {
   }
   static std::string Memory(const Made& made) { return File(made, "memory", "memory.limit_in_bytes", "memory.max"); }
   static std::string Quota(const Made& made) { return File(made, "cpu", "cpu.cfs_quota_us", "cpu.max"); }
+  // As soon as the quota is the kernel's: sometimes before the record is written, sometimes after. The daemon runs again then.
+  void KillWithinUpdate(const Made& made, const Change& change) {
+    const base::Path file = ContainerGroup(made, "cpu") / (V2() ? "cpu.max" : "cpu.cfs_quota_us");
+    const base::UniqueFd changes(inotify_init1(IN_CLOEXEC));
+    ASSERT_GE(inotify_add_watch(changes.get(), file.c_str(), IN_MODIFY), 0) << strerror(errno);
+    std::thread caller([&] { (void)Send(made.container, change); });
+    EXPECT_TRUE(base::Context().WithTimeout(std::chrono::seconds(90)).Wait(changes.get(), POLLIN, file.native()));
+    EXPECT_TRUE(daemon().Kill());
+    caller.join();
+    StartAgain();
+  }
+  // Its output, a blank for each line's end.
+  static std::string Systemctl(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "systemctl");
+    auto ran = base::Run({.spawn = {.program = "/usr/bin/systemctl", .arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin"}}},
+                         base::Context().WithTimeout(std::chrono::seconds(60)));
+    EXPECT_TRUE(ran);
+    std::string out = ran ? ran->output : std::string();
+    std::replace(out.begin(), out.end(), '\n', ' ');
+    return out;
+  }
   static std::string QuotaOf(int64_t quota, int64_t period) {
     return V2() ? base::Cat(quota, " ", period) : std::to_string(quota);
   }
@@ -106,6 +128,17 @@ TEST_P(Update, RunningContainerGetsNewLimitsAndShowsThem) {
   }
 }
 
+TEST_P(Update, NoQuotaAtFirstIsAskedForAndChangedLater) {
+  const Made made = RunContainer(Sh("sleep 1000"), [](v1::PodSandboxConfig&, v1::ContainerConfig& config) {
+    config.mutable_linux()->mutable_resources()->set_cpu_period(100000);
+    config.mutable_linux()->mutable_resources()->set_cpu_quota(-1);
+  });
+  EXPECT_EQ(Quota(made), V2() ? "max 100000" : "-1");
+  EXPECT_EQ(Shown(made.container).cpu_quota(), -1);
+  ASSERT_CALL_OK(Send(made.container, [](v1::LinuxContainerResources& resources) { resources.set_cpu_quota(30000); }));
+  EXPECT_EQ(Quota(made), QuotaOf(30000, 100000));
+}
+
 TEST_P(Update, CreatedContainerKeepsNewLimitsWhenItStarts) {
   const Made made = Create(false);
   ASSERT_CALL_OK(Send(made.container,
@@ -125,26 +158,37 @@ TEST_P(Update, NewLimitsAreShownAfterTheDaemonWasKilled) {
   EXPECT_EQ(Quota(made), QuotaOf(30000, 100000));
 }
 
-// The kill comes as soon as the first of two limits is the kernel's: sometimes before the record is written, sometimes after.
 TEST_P(Update, DaemonKilledInTheMiddleLeavesLimitsAndRecordTheSame) {
   const Made made = Create(true);
-  const base::Path file = ContainerGroup(made, "cpu") / (V2() ? "cpu.max" : "cpu.cfs_quota_us");
   for (int64_t i = 1; i <= 12; ++i) {
-    const base::UniqueFd changes(inotify_init1(IN_CLOEXEC));
-    ASSERT_GE(inotify_add_watch(changes.get(), file.c_str(), IN_MODIFY), 0) << strerror(errno);
-    std::thread caller([&] {
-      (void)Send(made.container, [&](v1::LinuxContainerResources& resources) {
-        resources.set_cpu_quota(20000 + i * 1000);
-        resources.set_memory_limit_in_bytes((64 + i) * kMiB);
-      });
+    KillWithinUpdate(made, [&](v1::LinuxContainerResources& resources) {
+      resources.set_cpu_quota(20000 + i * 1000);
+      resources.set_memory_limit_in_bytes((64 + i) * kMiB);
     });
-    EXPECT_TRUE(base::Context().WithTimeout(std::chrono::seconds(90)).Wait(changes.get(), POLLIN, file.native()));
-    EXPECT_TRUE(daemon().Kill());
-    caller.join();
-    StartAgain();
     const auto shown = Shown(made.container);
     EXPECT_EQ(Quota(made), QuotaOf(shown.cpu_quota(), 100000)) << "round " << i;
     EXPECT_EQ(Memory(made), std::to_string(shown.memory_limit_in_bytes())) << "round " << i;
+  }
+}
+
+// What systemd knows it writes again at its next reload.
+TEST_P(Update, SystemdKnowsTheRecordsLimitsAfterTheDaemonWasKilledInTheMiddle) {
+  if (!isolation.systemd) GTEST_SKIP() << "needs the systemd cgroup driver";
+  const Made made = Create(true);
+  for (int64_t i = 1; i <= 4; ++i) {
+    const auto change = [&](v1::LinuxContainerResources& resources) {
+      resources.set_cpu_quota(20000 + i * 1000);
+      resources.set_memory_limit_in_bytes((64 + i) * kMiB);
+    };
+    KillWithinUpdate(made, change);
+    const auto shown = Shown(made.container);
+    const std::string scope = base::Cat("berth-", made.container, ".scope");
+    const std::string wanted = base::Cat("MemoryMax=", shown.memory_limit_in_bytes(), " CPUQuotaPerSecUSec=", shown.cpu_quota() / 100, "ms ");
+    EXPECT_TRUE(Eventually([&] { return Systemctl({"show", scope, "-p", "MemoryMax", "-p", "CPUQuotaPerSecUSec"}) == wanted; }))
+        << "round " << i << ": " << Systemctl({"show", scope, "-p", "MemoryMax", "-p", "CPUQuotaPerSecUSec"}) << ", not " << wanted;
+    Systemctl({"daemon-reload"});
+    EXPECT_EQ(Memory(made), std::to_string(shown.memory_limit_in_bytes())) << "round " << i;
+    EXPECT_EQ(Quota(made), QuotaOf(shown.cpu_quota(), 100000)) << "round " << i;
   }
 }
 

@@ -74,6 +74,17 @@ TEST_F(Cdi, DeviceIsAllThatItsFileSays) {
   EXPECT_EQ(json["hooks"].dump(), R"({"createContainer":[{"args":["hook","x"],"path":"/usr/bin/hook","timeout":3}]})");
 }
 
+TEST_F(Cdi, MountOfADeviceHidesNothingBelowIt) {
+  Write("first/x.json",
+        R"({"cdiVersion":"1.0.0","kind":"a.b/c","devices":[{"name":"d","containerEdits":{"mounts":[{"hostPath":"/usr","containerPath":"/opt"}]}}]})");
+  for (const char* destination : {"/proc", "/opt/data"})
+    spec_.mounts.push_back({.destination = destination, .type = "bind", .source = "/x", .options = {}, .uid_mappings = {}, .gid_mappings = {}});
+  ASSERT_OK(Apply({"a.b/c=d"}));
+  Words order;
+  for (const oci::Mount& mount : spec_.mounts) order.push_back(mount.destination);
+  EXPECT_EQ(order, (Words{"/proc", "/opt", "/opt/data"}));
+}
+
 TEST_F(Cdi, ChangedFilesAreReadAgainAndTheLaterFolderWins) {
   EXPECT_EQ(Error({"a.b/c=d"}), "CDI_devices: unresolved: a.b/c=d");
   Write("first/x.json",

@@ -71,6 +71,14 @@ TEST_F(NetworkTest, FailedAddThatCannotBeUndoneIsKept) {
   EXPECT_THAT(*Net().Attached(), IsEmpty());
 }
 
+TEST_F(NetworkTest, WhatCannotBeSaidToAPluginNeedsNoUndoing) {
+  AttachRequest request = Pod();
+  request.pod_name = "a;b";
+  EXPECT_FALSE(Net().Add(request, {}));
+  EXPECT_TRUE(Net().Del(request, {}));
+  EXPECT_THAT(calls_->Commands(), IsEmpty());
+}
+
 TEST_F(NetworkTest, AddOfACallerThatLeftIsUndoneByDel) {
   const base::Context context = base::Context::Make("call");
   calls_->answers["first ADD"] = [&](const FakeCalls::Call&) {

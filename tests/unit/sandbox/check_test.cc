@@ -39,6 +39,9 @@ TEST(SandboxCheck, MetadataMustBeWhole) {
   config = SomePod();
   config.mutable_metadata()->clear_uid();
   ExpectRefused(config, Code::kInvalidArgument, "metadata.uid");
+  config = SomePod();
+  config.mutable_metadata()->set_name("a;b=c");
+  ExpectRefused(config, Code::kInvalidArgument, "config.metadata: \"a;b=c\"");
 }
 
 TEST(SandboxCheck, NamespacesOfAPodAreItsOwnOrTheNodes) {
@@ -68,6 +71,7 @@ TEST(SandboxCheck, UserNamespaceHasOneRangeOfEachKind) {
   add(user.add_uids(), 100000, 65536);
   ExpectRefused(config, Code::kInvalidArgument, "takes no mappings");
   user.set_mode(cri::POD);
+  Namespaces(config).set_pid(cri::CONTAINER);
   ExpectRefused(config, Code::kInvalidArgument, "one of gids");
   add(user.add_gids(), 200000, 1000);
   EXPECT_TRUE(CheckConfig(config, false));
@@ -82,10 +86,13 @@ TEST(SandboxCheck, UserNamespaceHasOneRangeOfEachKind) {
   }
   add(user.mutable_gids(0), 0xfffffffe, 1);
   EXPECT_TRUE(CheckConfig(config, false));
-  for (const auto pid : {cri::NODE, cri::POD}) {
-    Namespaces(config).set_pid(pid);
-    EXPECT_EQ(CheckConfig(config, false).has_value(), pid != cri::NODE);
-  }
+  Namespaces(config).set_pid(cri::NODE);
+  ExpectRefused(config, Code::kInvalidArgument, "host's pid or ipc");
+  Namespaces(config).set_pid(cri::POD);
+  ExpectRefused(config, Code::kInvalidArgument, "a shared pid namespace needs a range of 65535 ids");
+  add(user.mutable_uids(0), 100000, 65535);
+  add(user.mutable_gids(0), 100000, 65535);
+  EXPECT_TRUE(CheckConfig(config, false));
   Namespaces(config).set_ipc(cri::NODE);
   ExpectRefused(config, Code::kInvalidArgument, "host's pid or ipc");
   user.set_mode(cri::CONTAINER);
@@ -120,6 +127,27 @@ TEST(SandboxCheck, PortsMustBePorts) {
     config.mutable_port_mappings(0)->set_host_port(host);
     ExpectRefused(config, Code::kInvalidArgument, "port_mappings");
   }
+}
+
+TEST(SandboxCheck, HostAddressOfAPortMustBeOne) {
+  for (const auto& [address, right] : {std::pair("", true), std::pair("127.0.0.1", true), std::pair("::1", true), std::pair("host", false), std::pair("1.2.3", false)}) {
+    cri::PodSandboxConfig config = SomePod();
+    config.add_port_mappings()->set_host_ip(address);
+    EXPECT_EQ(CheckConfig(config, false).has_value(), right) << address;
+    if (!right) ExpectRefused(config, Code::kInvalidArgument, "port_mappings: host_ip");
+  }
+}
+
+TEST(SandboxCheck, TextsEndNowhereElseThanInTheKernel) {
+  cri::PodSandboxConfig config = SomePod();
+  config.mutable_dns_config()->add_servers(std::string("1.1.1.1\0x", 9));
+  ExpectRefused(config, Code::kInvalidArgument, "config.dns_config.servers holds a NUL byte");
+  config = SomePod();
+  config.mutable_metadata()->set_namespace_(std::string("a\0", 2));
+  ExpectRefused(config, Code::kInvalidArgument, "config.metadata.namespace holds a NUL byte");
+  config = SomePod();
+  (*config.mutable_annotations())["a"] = std::string("b\0", 2);
+  EXPECT_TRUE(CheckConfig(config, false));
 }
 
 TEST(SandboxCheck, WhatThisNodeDoesNotKnowIsRefused) {
