@@ -45,6 +45,7 @@ struct Runtime {
   std::vector<std::string> annotations;
   std::vector<std::string> allowed_annotations;
   bool privileged_without_host_devices = false;
+  bool systemd_containers = false;
   bool operator==(const Runtime&) const = default;
 };
 

@@ -343,6 +343,9 @@ const Key kRuntimeKeys[] = {
         .Check(NotEmpty),
     Key{"privileged_without_host_devices", At<&Runtime::privileged_without_host_devices>,
         "Privileged containers get no devices of the host but those they name."},
+    Key{"systemd_containers", At<&Runtime::systemd_containers>,
+        "A container that starts systemd, or what is called /sbin/init, gets what that needs: its own cgroup to write to (cgroup v2 "
+        "only), file systems in memory on /run, /run/lock, /tmp and /var/log/journal."},
 };
 
 const Key kRegistryKeys[] = {

@@ -10,6 +10,7 @@ namespace berth::container {
 
 struct Handler {
   bool privileged_without_host_devices = false;    // privileged containers get the devices they name and no others
+  bool systemd_containers = false;                 // one whose first program is systemd gets what that needs
   std::map<std::string, std::string> annotations;  // into every config.json
   std::vector<std::string>
       allowed_annotations;  // of pods and containers, into config.json; "*" at the end: all that begin so

@@ -31,9 +31,9 @@ oci::Mount SysMount(const Pod& pod, const std::string& access, bool recursive_re
 
 // Mounted from the host's own cgroup namespace, which a privileged container on v2 is in, cgroup2 takes the new mount's options
 // for the whole system: it would end the host's nsdelegate. So there it is the host's own mount.
-oci::Mount CgroupMount(bool privileged, bool v2) {
+oci::Mount CgroupMount(bool privileged, bool v2, bool systemd) {
   if (privileged && v2) return Bind("/sys/fs/cgroup", "/sys/fs/cgroup", {"rbind", "rprivate", "nosuid", "noexec", "nodev", "relatime", "rw"});
-  return {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", privileged ? "rw" : "ro"}, {}, {}};
+  return {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", privileged || (v2 && systemd) ? "rw" : "ro"}, {}, {}};
 }
 
 std::vector<oci::Mount> KernelMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options) {
@@ -44,7 +44,7 @@ std::vector<oci::Mount> KernelMounts(const cri::ContainerConfig& config, const P
       {"/dev/pts", "devpts", "devpts", TerminalOptions(pod), {}, {}},
       {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
       SysMount(pod, privileged ? "rw" : "ro", options.recursive_read_only),
-      CgroupMount(privileged, options.cgroup_v2),
+      CgroupMount(privileged, options.cgroup_v2, options.systemd),
   };
 }
 
@@ -57,6 +57,13 @@ std::vector<oci::Mount> PodMounts(const cri::ContainerConfig& config, const Pod&
       Bind("/etc/hostname", pod.hostname_file, {"rbind", etc}),
   };
   if (!pod.hosts.empty()) out.push_back(Bind("/etc/hosts", pod.hosts, {"rbind", etc}));
+  return out;
+}
+
+std::vector<oci::Mount> SystemdMounts() {
+  std::vector<oci::Mount> out;
+  for (const char* path : {"/run", "/run/lock", "/tmp", "/var/log/journal"})
+    out.push_back({path, "tmpfs", "tmpfs", {"rw", "rprivate", "noexec", "nosuid", "nodev", "tmpcopyup"}, {}, {}});
   return out;
 }
 
@@ -189,6 +196,11 @@ base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod&
   std::vector<oci::Mount> binds;
   for (oci::Mount& mount : KernelMounts(config, pod, options)) {
     if (!replaced(mount)) plan.mounts.push_back(std::move(mount));
+  }
+  if (options.systemd) {
+    for (oci::Mount& mount : SystemdMounts()) {
+      if (!replaced(mount)) binds.push_back(std::move(mount));
+    }
   }
   for (oci::Mount& mount : PodMounts(config, pod)) {
     if (!replaced(mount)) binds.push_back(std::move(mount));

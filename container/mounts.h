@@ -21,6 +21,7 @@ struct MountPlan {
 struct MountOptions {
   bool recursive_read_only = false;  // the OCI runtime and the kernel know "rro"
   bool cgroup_v2 = false;
+  bool systemd = false;  // the first process is systemd, and has what it needs
   // The daemon's state root and run root, free of links. A container that mounts what holds one of them gets it as a slave,
   // even if it asked for a private mount: its copies of other containers' mounts would keep those alive.
   std::vector<base::Path> own_roots;

@@ -58,6 +58,10 @@ base::Result<std::vector<std::string>> Environment(const cri::ContainerConfig& c
   return out;
 }
 
+bool IsSystemd(const std::string& program) {
+  return program.find("/sbin/init") != std::string::npos || program.substr(program.rfind('/') + 1) == "systemd";
+}
+
 base::Result<std::string> WorkingDirectory(const cri::ContainerConfig& config, const image::ImageConfig& image) {
   const std::string& wanted = !config.working_dir().empty() ? config.working_dir() : image.working_dir;
   if (wanted.empty()) return std::string("/");

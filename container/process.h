@@ -23,4 +23,7 @@ base::Result<std::vector<std::string>> Environment(const cri::ContainerConfig& c
 // Absolute. kInvalidArgument when the request or the image asks for a relative one.
 base::Result<std::string> WorkingDirectory(const cri::ContainerConfig& config, const image::ImageConfig& image);
 
+// Whether the program that is started is systemd, as CRI-O has it.
+bool IsSystemd(const std::string& program);
+
 }  // namespace berth::container

@@ -114,6 +114,10 @@ base::Status CheckInside(const User& user, const Pod& pod) {
   return {};
 }
 
+bool IsSystemdContainer(const oci::Process& process, const SpecOptions& options) {
+  return options.handler.systemd_containers && IsSystemd(process.args.front());
+}
+
 base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOptions& options) {
   const cri::ContainerConfig& config = request.config;
   const auto& security = config.linux().security_context();
@@ -122,6 +126,9 @@ base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOpti
   process.terminal = config.tty();
   ASSIGN_OR_RETURN(process.args, Arguments(config, request.image));
   ASSIGN_OR_RETURN(process.env, Environment(config, request.image, request.pod.hostname, request.user.home));
+  // systemd's own word for where it is.
+  const bool said = std::ranges::any_of(process.env, [](const std::string& entry) { return entry.starts_with("container="); });
+  if (IsSystemdContainer(process, options) && !said) process.env.emplace_back("container=oci");
   ASSIGN_OR_RETURN(process.cwd, WorkingDirectory(config, request.image));
   process.uid = static_cast<uint32_t>(request.user.uid);
   process.gid = static_cast<uint32_t>(request.user.gid);
@@ -200,7 +207,9 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
   ASSIGN_OR_RETURN(spec.process, MapProcess(request, options));
   spec.root_path = request.rootfs.native();
   spec.root_readonly = security.readonly_rootfs();
-  ASSIGN_OR_RETURN(MountPlan mounts, MapMounts(config, request.pod, options.mounts, paths, context));
+  MountOptions mount_options = options.mounts;
+  mount_options.systemd = IsSystemdContainer(spec.process, options);
+  ASSIGN_OR_RETURN(MountPlan mounts, MapMounts(config, request.pod, mount_options, paths, context));
   spec.mounts = std::move(mounts.mounts);
   spec.rootfs_propagation = std::move(mounts.rootfs_propagation);
   spec.namespaces = Namespaces(request);

@@ -124,6 +124,7 @@ std::map<std::string, container::Handler> HandlersOf(const std::map<std::string,
   for (const auto& [name, runtime] : runtimes) {
     container::Handler& handler = out[name];
     handler.privileged_without_host_devices = runtime.privileged_without_host_devices;
+    handler.systemd_containers = runtime.systemd_containers;
     handler.allowed_annotations = runtime.allowed_annotations;
     for (const std::string& text : runtime.annotations) {
       const size_t equals = text.find('=');

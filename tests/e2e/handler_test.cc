@@ -20,7 +20,7 @@ class Handler : public OnRuntime {
     options.settings["runtimes.plain"] = Cat("{path: ", path, "}");
     options.settings["runtimes.special"] = Cat(
         "{path: ", path, ", root: ", (folder() / "special").string(),
-        ", annotations: [io.tool/default=1], allowed_annotations: [io.tool/*], privileged_without_host_devices: true}");
+        ", annotations: [io.tool/default=1], allowed_annotations: [io.tool/*], privileged_without_host_devices: true, systemd_containers: true}");
     options.settings["container.default_ulimits"] = "[nofile=512:1024, core=0]";
     options.settings["container.default_sysctls"] =
         R"(["net.ipv4.ip_unprivileged_port_start=0", "net.ipv4.ping_group_range=0 2147483647"])";
@@ -88,6 +88,30 @@ TEST_P(Handler, PrivilegedWithoutTheHostsDevices) {
   EXPECT_EQ(
       Inside(RunOn("special", "cd /dev && find . -type c -o -type b | grep -v pts | sort | tr '\\n' ' '", privileged)),
       "./full ./mine ./null ./random ./tty ./urandom ./zero ");
+}
+
+TEST_P(Handler, SystemdGetsWhatItNeedsWhereTheHandlerSaysSo) {
+  // What is called so; what it does is look around.
+  ASSERT_STATUS_OK(base::WriteFile(folder() / "systemd",
+                                   "#!/bin/sh\n"
+                                   "for d in /run /run/lock /tmp /var/log/journal; do touch $d/x && stat -fc %T $d; done\n"
+                                   "echo $container\n"
+                                   "[ -f /sys/fs/cgroup/cgroup.controllers ] && mkdir /sys/fs/cgroup/x 2>/dev/null && echo cgroup\n"
+                                   "exit 0\n",
+                                   0755));
+  const auto init = [&](v1::PodSandboxConfig&, v1::ContainerConfig& config) {
+    config.clear_command();
+    config.clear_args();
+    config.add_command("/opt/systemd");
+    auto& mount = *config.add_mounts();
+    mount.set_container_path("/opt/systemd");
+    mount.set_host_path((folder() / "systemd").string());
+  };
+  const bool v2 = base::Exists("/sys/fs/cgroup/cgroup.controllers");
+  EXPECT_EQ(Inside(RunOn("special", "", init)), Cat("tmpfs\ntmpfs\ntmpfs\ntmpfs\noci\n", v2 ? "cgroup\n" : ""));
+  const std::string plain = Inside(RunOn("plain", "", init));
+  EXPECT_EQ(plain.find("tmpfs"), std::string::npos) << plain;
+  EXPECT_EQ(plain.find("cgroup"), std::string::npos) << plain;
 }
 
 TEST_P(Handler, UnknownHandlerIsRefusedBeforeAnythingIsDone) {

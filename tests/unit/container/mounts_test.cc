@@ -74,6 +74,27 @@ TEST_F(MountsTest, DefaultsAreTheSheets) {
   EXPECT_EQ(plan->rootfs_propagation, "");
 }
 
+TEST_F(MountsTest, SystemdHasFileSystemsOfItsOwnAndOnV2ItsCgroup) {
+  options_.systemd = true;
+  options_.cgroup_v2 = true;
+  Add("/run", temp_.path());
+  const auto plan = Map();
+  ASSERT_TRUE(plan);
+  const Words lines = Lines(*plan);
+  for (const char* line : {"/run/lock tmpfs tmpfs rw,rprivate,noexec,nosuid,nodev,tmpcopyup", "/tmp tmpfs tmpfs rw,rprivate,noexec,nosuid,nodev,tmpcopyup",
+                           "/var/log/journal tmpfs tmpfs rw,rprivate,noexec,nosuid,nodev,tmpcopyup",
+                           "/sys/fs/cgroup cgroup cgroup nosuid,noexec,nodev,relatime,rw"})
+    EXPECT_EQ(std::count(lines.begin(), lines.end(), line), 1) << line;
+  const Words order = Destinations(*plan);
+  EXPECT_EQ(std::count(order.begin(), order.end(), "/run"), 1) << "the request's";
+  EXPECT_LT(std::find(order.begin(), order.end(), "/run"), std::find(order.begin(), order.end(), "/run/lock"));
+  options_.cgroup_v2 = false;
+  const auto v1 = Map();
+  ASSERT_TRUE(v1);
+  const Words on_v1 = Lines(*v1);
+  EXPECT_EQ(std::count(on_v1.begin(), on_v1.end(), "/sys/fs/cgroup cgroup cgroup nosuid,noexec,nodev,relatime,ro"), 1);
+}
+
 TEST_F(MountsTest, PrivilegedMayWriteSys) {
   Security(config_).set_privileged(true);
   const auto plan = Map();

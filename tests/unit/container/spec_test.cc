@@ -211,6 +211,26 @@ TEST_F(SpecTest, LimitsOfProcessesAreTheConfigurations) {
   EXPECT_EQ(process["rlimits"].dump(), R"([{"hard":4096,"soft":1024,"type":"RLIMIT_NOFILE"}])");
 }
 
+TEST_F(SpecTest, SystemdIsKnownByItsNameAndToldWhereItIs) {
+  options_.resources.cgroup_v2 = options_.mounts.cgroup_v2 = true;
+  const auto told = [&](const std::string& program, bool systemd_containers) {
+    config_.clear_command();
+    config_.add_command(program);
+    options_.handler.systemd_containers = systemd_containers;
+    const auto spec = Build();
+    EXPECT_TRUE(spec);
+    const bool env = spec && std::ranges::count(spec->process.env, "container=oci") == 1;
+    const bool journal = spec && std::ranges::count(spec->mounts, "/var/log/journal", &oci::Mount::destination) == 1;
+    EXPECT_EQ(env, journal) << program;
+    return env;
+  };
+  for (const char* program : {"/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "systemd"}) {
+    EXPECT_TRUE(told(program, true)) << program;
+    EXPECT_FALSE(told(program, false)) << program;
+  }
+  for (const char* program : {"/bin/sh", "/usr/bin/systemd-run", "init"}) EXPECT_FALSE(told(program, true)) << program;
+}
+
 TEST_F(SpecTest, OrdinaryRequestPassesTheCheck) {
   EXPECT_EQ(Check(), "");
   config_.set_log_path("app/..0.log");
