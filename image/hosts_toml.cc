@@ -66,7 +66,7 @@ Result<Host> ReadHost(const toml::table& table, const std::string& what, const P
     url.insert(0, origin && origin->loopback() ? "http://" : "https://");
   }
   if (!Origin::Parse(url) || more) {
-    return base::Fail(Code::kInvalidArgument, what, ":", table.source().begin.line, ": \"", url, "\" is not a registry's URL");
+    return base::Fail(Code::kInvalidArgument, what, ":", table.source().begin.line, ": \"", ShownUrl(url), "\" is not a registry's URL without user information and query");
   }
   while (url.ends_with('/')) url.pop_back();
   host.whole = reader.Flag("override_path").value_or(false) || url.ends_with("/v2");

@@ -92,14 +92,13 @@ Status LayerWriter::OnMade(const std::string& path, bool whiteout) {
 }
 
 void LayerWriter::ForgetNotes(const std::string& path) {
-  const auto forget = [&](auto& notes, const auto& key_of) {
-    // Names below "a" start at "a/"; what sorts between ("a-") is not ours.
-    for (auto it = notes.lower_bound(path); it != notes.end() && key_of(*it).starts_with(path);) {
-      it = IsWithin(key_of(*it), path) ? notes.erase(it) : std::next(it);
-    }
+  // What is below "a" begins with "a/". All of it and no more is looked at: the archive may do this as often as it has entries.
+  const auto forget = [&](auto& notes) {
+    notes.erase(path);
+    notes.erase(notes.lower_bound(path + '/'), notes.lower_bound(path + static_cast<char>('/' + 1)));
   };
-  forget(implied_, [](const std::string& key) -> const std::string& { return key; });
-  forget(notes_.links, [](const auto& pair) -> const std::string& { return pair.first; });
+  forget(implied_);
+  forget(notes_.links);
 }
 
 // What a noted link stands for is no longer at this name. A folder leaves what lower layers have below it.

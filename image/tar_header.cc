@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kChecksumOffset = 148;
 constexpr size_t kChecksumSize = 8;
 constexpr size_t kMagicOffset = 257;
+constexpr size_t kMaxXattrs = 1024;  // far more than a file system keeps of one file
 
 std::optional<int64_t> Base256(std::span<const uint8_t> field) {
   // Two's complement, big endian, in all bits but the top one.
@@ -85,6 +86,7 @@ Status SetTime(std::optional<timespec>& out, std::string_view key, std::string_v
 
 Status AddXattr(PaxRecords& records, std::string_view key, std::string name, std::string value) {
   if (name.empty() || HasNul(name)) return PaxError(key);
+  if (records.xattrs.size() >= kMaxXattrs) return Fail(Code::kResourceExhausted, "PAX header: more than ", kMaxXattrs, " attributes");
   // A later record replaces an earlier one of the same name.
   std::erase_if(records.xattrs, [&](const auto& pair) { return pair.first == name; });
   records.xattrs.emplace_back(std::move(name), std::move(value));

@@ -29,6 +29,7 @@ constexpr size_t kExtensionCount = 21, kExtensionExtended = 504;
 
 constexpr uint64_t kMaxMetaBytes = 1 << 20;
 constexpr size_t kMaxSparseMapBytes = 4 << 20;
+constexpr std::string_view kNoArchive = "not an archive, or compressed with something else than gzip or zstd";
 
 auto Malformed(std::string_view what) { return Fail(Code::kInvalidArgument, "tar: ", what); }
 
@@ -68,7 +69,7 @@ Status TarReader::Finish() const {
   const bool between = state_ == State::kHeader && partial_size_ == 0 && !described_;
   // umoci's "insert" ends its archives behind the last byte of content, and others read them.
   const bool whole = between || state_ == State::kEnded || state_ == State::kPadding;
-  return whole ? Status() : Malformed("the archive ends inside an entry");
+  return whole ? Status() : Malformed(first_ && !described_ ? kNoArchive : "the archive ends inside an entry");
 }
 
 Status TarReader::WriteBlocks(std::span<const uint8_t>& input) {
@@ -107,7 +108,10 @@ Status TarReader::OnHeader(TarBlock block) {
     return {};
   }
   if (zero_block_) return Malformed("a zero block inside the archive");
-  if (!TarChecksumIsRight(block)) return Malformed("wrong checksum of a header");
+  if (!TarChecksumIsRight(block)) {
+    return Malformed(first_ ? kNoArchive : "wrong checksum of a header");
+  }
+  first_ = false;
   const char type = static_cast<char>(block[kType]);
   const auto size = TarNumber(block, kSize, kBigNumber);
   if (!size || *size < 0) return Malformed("bad size");

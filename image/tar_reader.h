@@ -81,6 +81,7 @@ class TarReader {
   std::array<uint8_t, kTarBlock> partial_{};
   size_t partial_size_ = 0;
   bool zero_block_ = false;
+  bool first_ = true;  // nothing was read yet
 
   // Headers that describe the next entry.
   char meta_type_ = 0;

@@ -19,6 +19,7 @@ using base::Code;
 using fake::FakeAnswer;
 using fake::FakeRegistry;
 using fake::FakeRequest;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -215,7 +216,8 @@ TEST(HostsToml, WhatIsWrongIsSaidWithFileAndLine) {
     return hosts ? "accepted" : hosts.error().message;
   };
   EXPECT_THAT(error("server = 1\n"), HasSubstr(file.native() + ":1: server is not a text"));
-  EXPECT_THAT(error("[host.\"ftp://x\"]\n"), HasSubstr(":1: \"ftp://x\" is not a registry's URL"));
+  EXPECT_THAT(error("[host.\"ftp://x\"]\n"), HasSubstr(":1: \"ftp://x/\" is not a registry's URL"));
+  EXPECT_THAT(error("server = \"https://user:hidden@x.y\"\n"), AllOf(HasSubstr("\"https://x.y/\" is not a registry's URL"), Not(HasSubstr("hidden"))));
   EXPECT_THAT(error("[host.\"a-registry.of-some-length.example:5000/a/path?query\"]\n"), HasSubstr("is not a registry's URL"));
   EXPECT_THAT(error("\n[@x]\n"), HasSubstr(":2: a table without a name"));
   EXPECT_THAT(error("[\n"), HasSubstr(":1: a table without a name"));

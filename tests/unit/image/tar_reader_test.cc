@@ -189,5 +189,26 @@ TEST(TarReader, EndBetweenEntriesIsAnEndAndWhatFollowsTheEndIsIgnored) {
   EXPECT_EQ(Read(Tar({File("a")}) + "garbage").value().size(), 1u);
 }
 
+TEST(TarReader, WhatIsNoArchiveIsSaidToBeNone) {
+  for (const std::string& text : {std::string("garbage"), std::string("\xfd") + "7zXZ" + std::string(1000, 'x')}) {
+    const auto read = Read(text);
+    ASSERT_FALSE(read);
+    EXPECT_THAT(read.error().message, testing::HasSubstr("not an archive, or compressed with something else"));
+  }
+  const auto torn = Read(Tar({File("a", Noise(1000))}).substr(0, 700));
+  ASSERT_FALSE(torn);
+  EXPECT_THAT(torn.error().message, testing::HasSubstr("ends inside an entry"));
+}
+
+TEST(TarReader, MoreAttributesThanAFileCanHaveAreRefused) {
+  std::vector<std::pair<std::string, std::string>> pax;
+  for (int i = 0; i < 1025; ++i) pax.emplace_back("SCHILY.xattr.user." + std::to_string(i), "v");
+  const auto read = Read(Tar({WithPax(pax)}));
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, base::Code::kResourceExhausted);
+  pax.pop_back();
+  EXPECT_TRUE(Read(Tar({WithPax(pax)})));
+}
+
 }  // namespace
 }  // namespace berth::image
