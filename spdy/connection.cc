@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <utility>
 
 namespace berth::spdy {
 namespace {
@@ -25,7 +26,8 @@ Connection::Connection(std::unique_ptr<Transport> transport, const Options& opti
       reader_(*this),
       buffer_(std::make_unique_for_overwrite<std::array<char, kReadSize>>()),
       active_(base::Monotonic::now()),
-      timer_(transport_->Executor()) {}
+      timer_(transport_->Executor()),
+      rest_(transport_->Executor()) {}
 
 Connection::~Connection() = default;
 
@@ -247,7 +249,7 @@ void Connection::Write() {
     queued_ -= bytes;
     if (phase_ == Phase::kClosed) return;
     if (error) return Close(Fail(Code::kUnavailable, "the connection broke: ", error.message()));
-    active_ = base::Monotonic::now();
+    if (!std::exchange(probing_, false)) active_ = base::Monotonic::now();
     Write();
     if (!flooded_) Read();
     if (above_low_water_ && queued_ <= options_.low_water) {
@@ -257,11 +259,27 @@ void Connection::Write() {
   });
 }
 
+// Who does not read does not see the end of what there is to read.
 void Connection::PauseReading() {
-  paused_ = true;
+  if (std::exchange(paused_, true) || phase_ == Phase::kClosed) return;
+  transport_->WatchHangUp({.gone =
+                               [weak = weak_from_this(), this] {
+                                 const auto self = weak.lock();
+                                 if (self && paused_ && phase_ == Phase::kOpen)
+                                   Close(Fail(Code::kUnavailable, "the peer left while it was not read from"));
+                               },
+                           .probe = [this] { Probe(); }});
 }
+
+// Settings that set nothing. They do not count as a sign of life.
+void Connection::Probe() {
+  if (busy_writing_ || phase_ != Phase::kOpen) return;
+  probing_ = true;
+  PushControl(NoSettings());
+}
+
 void Connection::ResumeReading() {
-  paused_ = false;
+  if (std::exchange(paused_, false) && phase_ != Phase::kClosed) transport_->StopWatchingHangUp();
   Read();
 }
 
@@ -330,6 +348,7 @@ void Connection::Close(base::Status why) {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
   timer_.cancel();
+  rest_.cancel();
   transport_->Close();
   streams_.clear();
   urgent_.clear();

@@ -106,6 +106,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void PushControl(std::string frame);  // in front of data, behind other control frames
   void PushFrame(std::string frame);    // behind everything
   void Write();
+  void Probe();
   void Read();
   bool ReadsStraight();
   base::Status MoveStraight();
@@ -130,15 +131,18 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   size_t queued_ = 0;
   bool above_low_water_ = false;
   bool busy_writing_ = false;
+  bool probing_ = false;  // what is being written is a probe
   bool busy_reading_ = false;
   bool paused_ = false;
   bool straight_ = true;  // until it went wrong
+  bool rests_ = false;    // something was moved straight, and more will be
   bool flooded_ = false;  // so much is queued that nothing more is read
   bool peer_leaves_ = false;
   enum class Phase { kOpen, kFinishing, kLingering, kClosed } phase_ = Phase::kOpen;
   std::unique_ptr<std::array<char, kReadSize>> buffer_;
   base::TimePoint active_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer rest_;
 };
 
 }  // namespace berth::spdy

@@ -202,6 +202,11 @@ std::string Ping(uint32_t id) {
   Put32(out, id);
   return out;
 }
+std::string NoSettings() {
+  std::string out = Begin(FrameType::kSettings, 0, 4);
+  Put32(out, 0);
+  return out;
+}
 
 void DataHead(uint32_t stream, uint8_t flags, uint32_t length, char (&out)[kHeadSize]) {
   std::string head;

@@ -85,6 +85,7 @@ class FrameReader {
     uint32_t left = 0;
   };
   OpenFrame open_frame() const { return phase_ == Phase::kData ? OpenFrame{stream_, left_} : OpenFrame(); }
+  bool between_frames() const { return phase_ == Phase::kHead && kept_.empty(); }
   // So much of that content was taken from the wire by somebody else.
   base::Status Skip(uint32_t size);
 
@@ -110,6 +111,7 @@ std::string SynReply(uint32_t stream, uint8_t flags, std::string_view block);
 std::string HeadersFrame(uint32_t stream, uint8_t flags, std::string_view block);
 std::string RstStream(uint32_t stream, ResetStatus status);
 std::string Ping(uint32_t id);
+std::string NoSettings();  // which every peer ignores
 std::string GoAway(uint32_t last_good_stream, GoAwayStatus status);
 void DataHead(uint32_t stream, uint8_t flags, uint32_t length, char (&out)[kHeadSize]);
 

@@ -32,6 +32,8 @@ void Socket::AsyncShutdownSend(std::function<void()> done) {
 }
 
 void Socket::Close() {
+  hang_up_.Stop();
+  if (!tcp_ && !tls_) return;
   boost::system::error_code ignored;
   tcp().close(ignored);
 }

@@ -14,6 +14,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
+#include "spdy/hang_up.h"
+
 namespace berth::spdy {
 
 class Socket {
@@ -75,12 +77,16 @@ class Socket {
   // Tells the peer that no more comes; what was written before still goes out. `done` is called once, and may be long
   // after: TLS waits for the peer's answer.
   void AsyncShutdownSend(std::function<void()> done);
-  void Close();
+  void Close();  // also what was moved from
+
+  HangUp& hang_up() { return hang_up_; }
+  void WatchHangUp(HangUp::Calls calls) { hang_up_.Watch(get_executor(), tcp().native_handle(), std::move(calls)); }
 
  private:
   std::unique_ptr<Tcp> tcp_;
   std::unique_ptr<Tls> tls_;
   std::string put_back_;
+  HangUp hang_up_;
 };
 
 }  // namespace berth::spdy

@@ -33,6 +33,9 @@ class Transport {
   virtual int Descriptor() { return -1; }
   virtual void AsyncWaitRead(std::function<void(const boost::system::error_code&)> handler) { (void)handler; }
   virtual void AsyncShutdownSend(std::function<void()> done) = 0;
+  // While nothing is read.
+  virtual void WatchHangUp(HangUp::Calls calls) = 0;
+  virtual void StopWatchingHangUp() = 0;
   virtual void Close() = 0;  // at once; operations under way end with errors
 };
 
@@ -55,6 +58,8 @@ class SocketTransport : public Transport {
     socket_.tcp().async_wait(Socket::Tcp::wait_read, std::move(handler));
   }
   void AsyncShutdownSend(std::function<void()> done) override { socket_.AsyncShutdownSend(std::move(done)); }
+  void WatchHangUp(HangUp::Calls calls) override { socket_.WatchHangUp(std::move(calls)); }
+  void StopWatchingHangUp() override { socket_.hang_up().Stop(); }
   void Close() override { socket_.Close(); }
 
  private:

@@ -31,6 +31,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   // The TLS handshake, if any, and the request's head; then Serve.
   void Start();
+  // At once; nothing when the connection has become something else.
+  void Close() { socket_.Close(); }
 
  protected:
   virtual void Serve() = 0;

@@ -155,8 +155,11 @@ void ExecSession::OnGone() {
 }
 
 void ExecSession::HangUp() {
+  if (!order_.streams.tty) {
+    if (input_) input_->End();  // what it had sent still comes
+    return OnDrained();         // what the process still writes is read and dropped
+  }
   if (input_) input_->Close();
-  if (!order_.streams.tty) return OnDrained();  // what it still writes is read and dropped
   if (output_) output_->Close();
   terminal_ = -1;
   if (process_) process_->output.Reset();

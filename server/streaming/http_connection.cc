@@ -8,7 +8,6 @@
 #include <boost/asio/write.hpp>
 
 #include "base/strings.h"
-#include "server/http/exchange.h"
 #include "server/streaming/attach_session.h"
 #include "server/streaming/port_forward.h"
 #include "server/streaming/port_forward_channels.h"
@@ -89,12 +88,7 @@ std::optional<std::pair<size_t, std::string_view>> Route(std::string_view target
 class HttpConnection : public http::Exchange {
  public:
   HttpConnection(const HttpParts& parts, spdy::Socket socket)
-      : Exchange(std::move(socket), parts.creation), parts_(parts), waiting_(parts.waiting) {
-    ++waiting_;
-  }
-  HttpConnection(const HttpConnection&) = delete;
-  HttpConnection& operator=(const HttpConnection&) = delete;
-  ~HttpConnection() override { --waiting_; }
+      : Exchange(std::move(socket), parts.creation), parts_(parts) {}
 
  private:
   void Serve() override {
@@ -206,14 +200,15 @@ class HttpConnection : public http::Exchange {
   std::shared_ptr<HttpConnection> Self() { return std::static_pointer_cast<HttpConnection>(shared_from_this()); }
 
   const HttpParts& parts_;
-  size_t& waiting_;  // not through parts_, which end before what the loop holds
   std::string answer_;
 };
 
 }  // namespace
 
-void ServeHttp(const HttpParts& parts, spdy::Socket socket) {
-  std::make_shared<HttpConnection>(parts, std::move(socket))->Start();
+std::weak_ptr<http::Exchange> ServeHttp(const HttpParts& parts, spdy::Socket socket) {
+  const auto connection = std::make_shared<HttpConnection>(parts, std::move(socket));
+  connection->Start();
+  return connection;
 }
 
 }  // namespace berth::streaming

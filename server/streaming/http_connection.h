@@ -8,6 +8,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include "server/http/exchange.h"
 #include "server/streaming/exec_session.h"
 #include "server/streaming/tokens.h"
 #include "spdy/socket.h"
@@ -21,10 +22,9 @@ struct HttpParts {
   std::chrono::nanoseconds creation;
   // A session has begun; `pod` is that of a port-forward. It may be aborted in this call.
   std::function<void(std::weak_ptr<Session>, const std::string& pod)> on_session;
-  size_t& waiting;  // connections that have become no session yet
 };
 
-// Takes the connection over. On the loop.
-void ServeHttp(const HttpParts& parts, spdy::Socket socket);
+// Takes the connection over, until it has become a session or is refused. On the loop.
+std::weak_ptr<http::Exchange> ServeHttp(const HttpParts& parts, spdy::Socket socket);
 
 }  // namespace berth::streaming

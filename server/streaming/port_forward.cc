@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kAllInput = 16 << 20;
 constexpr size_t kLeastInput = 64 << 10;
 constexpr size_t kMaxId = 256;  // clients count
+// Of one session at once: a port that drops what comes holds a thread, which execs of other pods need, for seconds.
+constexpr size_t kConnecting = 8;
 }  // namespace
 
 void Forwarded::Connected(const SessionParts& parts, base::UniqueFd socket) {
@@ -90,9 +92,9 @@ void PortForwardSession::OnStream(uint32_t stream, const spdy::Headers& headers,
     return;  // it is read and dropped
   }
   place = stream;
-  if (is_data) by_data_[stream] = pair;
+  (is_data ? by_data_ : by_error_)[stream] = pair;
   if (is_data && fin) pair->client_ended = true;
-  if (pair->error != 0 && pair->data != 0) Connect(pair);
+  if (pair->error != 0 && pair->data != 0) Complete(pair);
 }
 
 PortForwardSession::PairPtr PortForwardSession::PairOf(const std::string& id, uint16_t port) {
@@ -111,7 +113,7 @@ PortForwardSession::PairPtr PortForwardSession::PairOf(const std::string& id, ui
   return pair;
 }
 
-void PortForwardSession::Connect(const PairPtr& pair) {
+void PortForwardSession::Complete(const PairPtr& pair) {
   pair->started = true;
   pair->timer.reset();
   Forwarded::Handlers handlers;
@@ -128,16 +130,33 @@ void PortForwardSession::Connect(const PairPtr& pair) {
   };
   pair->socket = std::make_shared<Forwarded>(std::move(handlers));
   if (pair->client_ended) pair->socket->EndWrite();
+  to_connect_[pair->data] = pair;
+  ConnectNext();
+}
+
+void PortForwardSession::ConnectNext() {
+  while (!to_connect_.empty() && connecting_ < kConnecting) {
+    const PairPtr next = std::move(to_connect_.begin()->second);
+    to_connect_.erase(to_connect_.begin());
+    Connect(next);
+  }
+}
+
+void PortForwardSession::Connect(const PairPtr& pair) {
   const auto connect = [self = shared_from_this(), this, pair] {
     auto socket = std::make_shared<base::Result<base::UniqueFd>>(
         parts_.callbacks.connect(order_.pod, pair->port, base::Context().WithTimeout(parts_.start_limit)));
     asio::post(parts_.loop, [self, this, pair, socket] { Connected(pair, std::move(*socket)); });
   };
-  if (base::Status accepted = parts_.work.Submit(connect); !accepted) Fail(pair, accepted.error().Text());
+  if (base::Status accepted = parts_.work.Submit(connect); !accepted) return Fail(pair, accepted.error().Text());
+  ++connecting_;
 }
 
 void PortForwardSession::Connected(const PairPtr& pair, base::Result<base::UniqueFd> socket) {
-  if (closed_ || !pair->socket) return;
+  --connecting_;
+  if (closed_) return;
+  ConnectNext();
+  if (!pair->socket) return;
   if (!socket) return Fail(pair, socket.error().Text());
   pair->socket->Connected(parts_, *std::move(socket));
   InputMoved();
@@ -186,7 +205,12 @@ void PortForwardSession::OnFin(uint32_t stream) {
 // Clients reset the data stream when they have read all of it, and then wait for the end of the error stream.
 void PortForwardSession::OnReset(uint32_t stream) {
   const auto found = by_data_.find(stream);
-  if (found == by_data_.end()) return;
+  if (found == by_data_.end()) {
+    // Of a pair that will never be whole.
+    const auto half = by_error_.find(stream);
+    if (half != by_error_.end() && !half->second->started) Forget(half->second);
+    return;
+  }
   const PairPtr pair = found->second;
   connection_->Fin(pair->error);
   Forget(pair);
@@ -205,6 +229,8 @@ void PortForwardSession::Forget(const PairPtr& pair) {
   keep->started = true;
   keep->timer.reset();
   by_data_.erase(keep->data);
+  by_error_.erase(keep->error);
+  to_connect_.erase(keep->data);
   const auto found = pairs_.find(keep->id);
   if (found != pairs_.end() && found->second == keep) pairs_.erase(found);
   InputMoved();

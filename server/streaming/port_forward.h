@@ -73,6 +73,8 @@ class PortForwardSession final : public spdy::ConnectionUser,
   void OnClosed(const base::Status& why) override;
 
   PairPtr PairOf(const std::string& id, uint16_t port);
+  void Complete(const PairPtr& pair);
+  void ConnectNext();
   void Connect(const PairPtr& pair);
   void Connected(const PairPtr& pair, base::Result<base::UniqueFd> socket);
   void Fail(const PairPtr& pair, const std::string& why);
@@ -86,8 +88,11 @@ class PortForwardSession final : public spdy::ConnectionUser,
   const ForwardOrder order_;
   std::shared_ptr<spdy::Connection> connection_;
   const std::chrono::nanoseconds creation_;
-  std::map<std::string, PairPtr> pairs_;  // by request id
-  std::map<uint32_t, PairPtr> by_data_;   // by data stream
+  std::map<std::string, PairPtr> pairs_;    // by request id
+  std::map<uint32_t, PairPtr> by_data_;     // by data stream
+  std::map<uint32_t, PairPtr> by_error_;    // by error stream
+  std::map<uint32_t, PairPtr> to_connect_;  // by data stream: the oldest first
+  size_t connecting_ = 0;
   bool paused_ = false;
   bool closed_ = false;
 };

@@ -84,9 +84,17 @@ void PortForwardChannels::Read() {
     const size_t index = got->channel / 2;
     if (got->channel % 2 == 0 && index < ports_.size() && ports_[index]) {
       ports_[index]->Write(got->data);
-      paused_ = paused_ || ports_[index]->queued() >= kInputHighWater;
+      if (!paused_ && ports_[index]->queued() >= kInputHighWater) Pause();
     }
     Read();
+  });
+}
+
+void PortForwardChannels::Pause() {
+  paused_ = true;
+  socket_->WatchHangUp([weak = weak_from_this(), this] {
+    const auto self = weak.lock();
+    if (self && paused_) Gone();
   });
 }
 
@@ -94,6 +102,7 @@ void PortForwardChannels::InputMoved() {
   const auto full = [](const auto& port) { return port && port->queued() > kInputLowWater; };
   if (!paused_ || std::ranges::any_of(ports_, full)) return;
   paused_ = false;
+  socket_->StopWatchingHangUp();
   Read();
 }
 

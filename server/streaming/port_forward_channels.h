@@ -24,6 +24,7 @@ class PortForwardChannels final : public Session, public std::enable_shared_from
   void Connected(size_t index, base::Result<base::UniqueFd> socket);
   void Read();
   void Ended(size_t index);
+  void Pause();
   void InputMoved();
   void Gone();
 

@@ -43,9 +43,9 @@ struct Server::State {
               .tokens = tokens,
               .idle = options.idle,
               .creation = options.creation,
-              .on_session = [this](std::weak_ptr<Session> session,
-                                   const std::string& pod) { Remember(std::move(session), pod); },
-              .waiting = waiting} {}
+              .on_session = [this](std::weak_ptr<Session> session, const std::string& pod) {
+                Remember(std::move(session), pod);
+              }} {}
 
   base::Status Listen();
   void Serve(spdy::Socket socket);
@@ -62,7 +62,7 @@ struct Server::State {
   // On the loop alone, or after its thread has ended. Before the loop: what the loop holds may use it.
   std::list<Entry> sessions;
   size_t remembered = 0;
-  size_t waiting = 0;
+  std::list<std::weak_ptr<http::Exchange>> waiting;  // connections that have become no session yet, oldest first
   const std::unique_ptr<char[]> scratch = std::make_unique_for_overwrite<char[]>(kScratch);
   asio::io_context loop{1};
   HttpParts parts;
@@ -84,11 +84,15 @@ base::Status Server::State::Listen() {
 }
 
 void Server::State::Serve(spdy::Socket socket) {
-  // Whoever is on this node may connect, and descriptors are the whole daemon's.
-  if (waiting >= options.max_waiting) return;
+  // Whoever is on this node may connect, and descriptors are the whole daemon's. Who means it sends a request at once.
+  if (waiting.size() >= options.max_waiting) std::erase_if(waiting, [](const auto& one) { return one.expired(); });
+  if (waiting.size() >= options.max_waiting) {
+    if (const auto oldest = waiting.front().lock()) oldest->Close();
+    waiting.pop_front();
+  }
   boost::system::error_code ignored;
   socket.tcp().set_option(asio::socket_base::send_buffer_size(kSendBuffer), ignored);
-  ServeHttp(parts, std::move(socket));
+  waiting.push_back(ServeHttp(parts, std::move(socket)));
 }
 
 void Server::State::Remember(std::weak_ptr<Session> session, const std::string& pod) {

@@ -31,7 +31,7 @@ class Server {
     std::chrono::nanoseconds idle{std::chrono::hours(4)};
     std::chrono::nanoseconds creation{std::chrono::seconds(30)};  // of a request and of the streams it needs
     std::chrono::nanoseconds drain{std::chrono::milliseconds(500)};
-    size_t max_waiting = 512;  // connections without a stream yet; more are closed at once
+    size_t max_waiting = 512;  // connections without a stream yet; for one more the oldest is closed
     Callbacks callbacks;
     base::Executor* work = nullptr;  // not owned; ends before this does
     std::function<void(const std::string&)> report = [](const std::string&) {

@@ -20,9 +20,9 @@ base::Result<std::string> MakeToken() {
 }  // namespace
 
 void Tokens::DropOld(State& state, base::TimePoint now) {
-  while (!state.ages.empty() && state.ages.front().first <= now) {
-    state.orders.erase(state.ages.front().second);
-    state.ages.pop_front();
+  while (!state.waiting.empty() && state.waiting.front().until <= now) {
+    state.by_token.erase(state.waiting.front().token);
+    state.waiting.pop_front();
   }
 }
 
@@ -31,14 +31,15 @@ base::Result<std::string> Tokens::Insert(Order order) {
   const base::TimePoint now = options_.now();
   return state_.With([&](State& state) -> base::Result<std::string> {
     DropOld(state, now);
-    if (state.orders.size() >= options_.limit) {
+    if (state.waiting.size() >= options_.limit) {
       return base::Fail(base::Code::kResourceExhausted, "maximum number of in-flight requests exceeded");
     }
-    const base::TimePoint until = now + std::chrono::duration_cast<base::Monotonic::duration>(options_.lifetime);
-    if (!state.orders.emplace(token, Waiting{std::move(order), until}).second) {
+    if (state.by_token.contains(token)) {
       return base::Fail(base::Code::kUnavailable, "a random token came twice; try again");
     }
-    state.ages.emplace_back(until, token);
+    const base::TimePoint until = now + std::chrono::duration_cast<base::Monotonic::duration>(options_.lifetime);
+    const auto added = state.waiting.insert(state.waiting.end(), {token, std::move(order), until});
+    state.by_token.emplace(added->token, added);
     return token;
   });
 }
@@ -47,10 +48,12 @@ std::optional<Order> Tokens::Take(std::string_view token) {
   const base::TimePoint now = options_.now();
   return state_.With([&](State& state) -> std::optional<Order> {
     DropOld(state, now);
-    const auto found = state.orders.find(token);
-    if (found == state.orders.end()) return std::nullopt;
-    Order order = std::move(found->second.order);
-    state.orders.erase(found);
+    const auto found = state.by_token.find(token);
+    if (found == state.by_token.end()) return std::nullopt;
+    const auto waiting = found->second;
+    state.by_token.erase(found);
+    Order order = std::move(waiting->order);
+    state.waiting.erase(waiting);
     return order;
   });
 }

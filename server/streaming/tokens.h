@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,12 +33,13 @@ class Tokens {
 
  private:
   struct Waiting {
+    std::string token;
     Order order;
     base::TimePoint until;
   };
   struct State {
-    std::map<std::string, Waiting, std::less<>> orders;
-    std::deque<std::pair<base::TimePoint, std::string>> ages;  // oldest first; some are used already
+    std::list<Waiting> waiting;  // oldest first
+    std::map<std::string_view, std::list<Waiting>::iterator> by_token;
   };
   static void DropOld(State& state, base::TimePoint now);
 

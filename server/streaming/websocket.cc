@@ -92,10 +92,19 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
     stream_.async_close(websocket::close_code::normal,
                         [self = shared_from_this(), done = std::move(done)](const error_code&) { done(); });
   }
+  void WatchHangUp(std::function<void()> gone) override {
+    stream_.next_layer().WatchHangUp({.gone = std::move(gone), .probe = [this] { Probe(); }});
+  }
+  void StopWatchingHangUp() override { stream_.next_layer().hang_up().Stop(); }
   void Close() override { stream_.next_layer().Close(); }
   boost::asio::any_io_executor Executor() override { return stream_.get_executor(); }
 
  private:
+  // A pong that nobody asked for, which every peer ignores. It does not count as a frame.
+  void Probe() {
+    if (std::exchange(probing_, true)) return;
+    stream_.async_pong({}, [self = shared_from_this(), this](const error_code&) { probing_ = false; });
+  }
   void Moved() { active_ = base::Monotonic::now(); }
   void WatchIdle() {
     timer_.expires_at(active_ + idle_);
@@ -112,6 +121,7 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   base::Monotonic::duration idle_{};  // without a frame in either direction
   base::TimePoint active_ = base::Monotonic::now();
   boost::beast::flat_buffer buffer_;
+  bool probing_ = false;
 };
 
 class Tunnel final : public spdy::Transport {
@@ -125,6 +135,8 @@ class Tunnel final : public spdy::Transport {
     socket_->AsyncWrite(buffers, false, std::move(handler));
   }
   void AsyncShutdownSend(std::function<void()> done) override { socket_->AsyncClose(std::move(done)); }
+  void WatchHangUp(spdy::HangUp::Calls calls) override { socket_->WatchHangUp(std::move(calls.gone)); }
+  void StopWatchingHangUp() override { socket_->StopWatchingHangUp(); }
   void Close() override { socket_->Close(); }
 
  private:

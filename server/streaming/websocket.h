@@ -30,6 +30,9 @@ class WebSocket {
                           spdy::Transport::Handler handler) = 0;
   // Says 1000 and waits, for a bounded time, for the peer to say the same.
   virtual void AsyncClose(std::function<void()> done) = 0;
+  // While nothing is read: `gone` is called once the peer has left.
+  virtual void WatchHangUp(std::function<void()> gone) = 0;
+  virtual void StopWatchingHangUp() = 0;
   virtual void Close() = 0;
   virtual boost::asio::any_io_executor Executor() = 0;
 };

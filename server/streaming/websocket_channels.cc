@@ -110,8 +110,16 @@ void WebSocketChannels::Send(Channel channel, std::string_view data) {
   }
 }
 
+void WebSocketChannels::PauseReading() {
+  if (std::exchange(paused_, true) || !user_) return;
+  socket_->WatchHangUp([weak = weak_from_this(), this] {
+    const auto self = weak.lock();
+    if (self && paused_) Gone();
+  });
+}
+
 void WebSocketChannels::ResumeReading() {
-  paused_ = false;
+  if (std::exchange(paused_, false)) socket_->StopWatchingHangUp();
   Read();
 }
 

@@ -72,7 +72,7 @@ class WebSocketChannels final : public Channels, public std::enable_shared_from_
   void Send(Channel channel, std::string_view data) override;
   void End(Channel) override {}  // there is no mark for it towards the client
   size_t queued() const override { return queue_->queued(); }
-  void PauseReading() override { paused_ = true; }
+  void PauseReading() override;
   void ResumeReading() override;
   void Finish(const Outcome& outcome) override;
   void Abort() override { Gone(); }

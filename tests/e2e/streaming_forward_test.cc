@@ -67,6 +67,21 @@ TEST_P(StreamingForward, ClosedPortIsToldAndNoMoreIsBroken) {
   EXPECT_THAT(ended.errors, HasSubstr("connect to 127.0.0.1:7008: Connection refused; connect to [::1]:7008: "));
 }
 
+TEST_P(StreamingForward, PortThatDropsConnectionsIsGivenUpAndOthersGoOn) {
+  Made made = Sleeper();
+  // Nobody accepts: the first connection waits in a queue of one, and the kernel drops what comes behind it.
+  Serve(made, {.at_once = 0, .backlog = 0});
+  Beside first = Start(PeerCommand({"forward", ForwardUrl(made.pod), "7007"}));
+  ASSERT_TRUE(Eventually([&] {
+    return cri().Exec(made.container, Sh("grep ':1B5F ' /proc/net/tcp | grep -vc ' 0A ' || :"))->stdout() != "0\n";
+  }));
+  const Ended ended = Peer({"forward", ForwardUrl(made.pod), "7007"});
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.errors, HasSubstr("127.0.0.1:7007: deadline exceeded; connect to [::1]:7007: "));
+  first.child.KillGroup();
+  ASSERT_TRUE(first.child.Wait(base::Context(), "peer"));
+}
+
 TEST_P(StreamingForward, ServerOfThePodThatListensOnIPv6AloneIsReached) {
   Made made = Sleeper();
   Serve(made, {.v6 = true});

@@ -11,13 +11,11 @@
 namespace berth::e2e {
 namespace {
 
-constexpr int kBacklog = 256;
-
 template <typename Address>
-base::Status ListenAt(int fd, Address address, uint16_t& port, in_port_t Address::*field) {
+base::Status ListenAt(int fd, Address address, int backlog, uint16_t& port, in_port_t Address::*field) {
   socklen_t size = sizeof address;
   const auto generic = [&] { return reinterpret_cast<sockaddr*>(&address); };
-  if (bind(fd, generic(), size) != 0 || listen(fd, kBacklog) != 0 || getsockname(fd, generic(), &size) != 0)
+  if (bind(fd, generic(), size) != 0 || listen(fd, backlog) != 0 || getsockname(fd, generic(), &size) != 0)
     return base::FailErrno(errno, "listen");
   port = ntohs(address.*field);
   return {};
@@ -39,14 +37,14 @@ base::Status MakeSocket(const Listener::Options& options, base::UniqueFd& out, u
     address.sin_family = AF_INET;
     address.sin_port = htons(options.port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return ListenAt(out.get(), address, port, &sockaddr_in::sin_port);
+    return ListenAt(out.get(), address, options.backlog, port, &sockaddr_in::sin_port);
   }
   setsockopt(out.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   sockaddr_in6 address{};
   address.sin6_family = AF_INET6;
   address.sin6_port = htons(options.port);
   address.sin6_addr = in6addr_loopback;
-  return ListenAt(out.get(), address, port, &sockaddr_in6::sin6_port);
+  return ListenAt(out.get(), address, options.backlog, port, &sockaddr_in6::sin6_port);
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ class Listener {
     bool v6 = false;           // [::1] alone, else 127.0.0.1
     uint16_t port = 0;         // 0: any that is free
     size_t at_once = 16;
+    int backlog = 256;
     std::function<void(int)> serve = Echo;  // one connection; it is closed afterwards
   };
   static base::Result<std::unique_ptr<Listener>> Start(Options options);

@@ -1,8 +1,10 @@
 // Two connections over loopback on one loop, and one against bytes written by hand.
 #include "spdy/connection.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <functional>
 #include <map>
@@ -10,6 +12,8 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/read.hpp>
+
+#include "base/unique_fd.h"
 
 namespace berth::spdy {
 namespace {
@@ -29,6 +33,10 @@ struct User : ConnectionUser {
     text[stream] += data;
     if (on_data) on_data(stream);
   }
+  int PipeOf(uint32_t) override { return pipe; }
+  void OnPipeFull(uint32_t) override {
+    if (on_pipe_full) on_pipe_full();
+  }
   void OnFin(uint32_t stream) override { ended.push_back(stream); }
   void OnReset(uint32_t stream) override { reset.push_back(stream); }
   void OnDrained() override {
@@ -43,7 +51,8 @@ struct User : ConnectionUser {
   int drained = 0;
   std::optional<base::Status> closed;
   std::function<void(uint32_t)> on_stream, on_data;
-  std::function<void()> on_drained;
+  std::function<void()> on_drained, on_pipe_full;
+  int pipe = -1;
 };
 
 class SpdyConnection : public testing::Test {
@@ -267,6 +276,102 @@ TEST_F(SpdyConnection, PausedReaderTakesNoMore) {
   server_user_->on_data = nullptr;
   server_->ResumeReading();
   ASSERT_TRUE(RunUntil([&] { return server_user_->text[stream].size() == (16 << 20); }));
+}
+
+// A stream with so much data that some of it stays in the socket when reading is paused at the first piece.
+class SpdyPaused : public SpdyConnection {
+ protected:
+  void SetUp() override {
+    SpdyConnection::SetUp();
+    server_user_->on_data = [&](uint32_t) { server_->PauseReading(); };
+    options_.idle = std::chrono::seconds(3);
+    options_.linger = std::chrono::milliseconds(10);
+    StartServer();
+    HeaderDeflater deflater;
+    char head[kHeadSize];
+    DataHead(1, 0, kSize, head);
+    Write(SynStream(1, 0, deflater.Deflate({})) + std::string(head, sizeof head) + std::string(kSize, 'x'));
+    EXPECT_TRUE(RunUntil([&] { return !server_user_->text[1].empty(); }));
+    while (loop_.poll() > 0) {
+    }
+    EXPECT_LT(server_user_->text[1].size(), size_t{kSize});
+    EXPECT_FALSE(server_user_->closed.has_value());
+  }
+  void LeaveAtOnce() {
+    peer_socket_.set_option(asio::socket_base::linger(true, 0));
+    peer_socket_.close();
+  }
+  static constexpr uint32_t kSize = 1 << 20;
+};
+
+TEST_F(SpdyPaused, PeerThatClosesIsNoticed) {
+  peer_socket_.close();
+  ASSERT_TRUE(RunUntil([&] { return server_user_->closed.has_value(); }));
+  EXPECT_FALSE(*server_user_->closed);
+  EXPECT_LT(server_user_->text[1].size(), size_t{kSize});
+}
+
+TEST_F(SpdyPaused, PeerThatBreaksOffIsNoticed) {
+  LeaveAtOnce();
+  ASSERT_TRUE(RunUntil([&] { return server_user_->closed.has_value(); }));
+  EXPECT_FALSE(*server_user_->closed);
+}
+
+TEST_F(SpdyPaused, WatchingDoesNotKeepItFromBeingIdle) {
+  ASSERT_TRUE(RunUntil([&] { return server_user_->closed.has_value(); }));
+}
+
+TEST_F(SpdyPaused, WriteThatBreaksEndsIt) {
+  server_->Reply(1);
+  server_->Send(1, std::string(16 << 20, 'x'));
+  EXPECT_GT(server_->queued(), 0u);
+  LeaveAtOnce();
+  ASSERT_TRUE(RunUntil([&] { return server_user_->closed.has_value(); }));
+  EXPECT_FALSE(*server_user_->closed);
+  EXPECT_EQ(server_->queued(), 0u);
+}
+
+TEST_F(SpdyPaused, PeerThatClosesOnceReadingGoesOnIsReadToTheEnd) {
+  server_user_->on_data = nullptr;
+  server_->ResumeReading();
+  peer_socket_.close();
+  ASSERT_TRUE(RunUntil([&] { return server_user_->closed.has_value(); }));
+  EXPECT_TRUE(*server_user_->closed);
+  EXPECT_EQ(server_user_->text[1].size(), size_t{kSize});
+}
+
+TEST_F(SpdyConnection, PipeThatIsFullIsWaitedForThoughTheSocketIsEmpty) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const base::UniqueFd out(ends[0]);
+  const base::UniqueFd in(ends[1]);
+  ASSERT_EQ(fcntl(in.get(), F_SETPIPE_SZ, 4096), 4096);  // whatever its size, one piece fills it
+  server_user_->pipe = in.get();
+  bool full = false;
+  server_user_->on_pipe_full = [&] {
+    full = true;
+    server_->PauseReading();
+  };
+  StartServer();
+  HeaderDeflater deflater;
+  char head[kHeadSize];
+  DataHead(1, 0, 100'000, head);
+  Write(SynStream(1, 0, deflater.Deflate({})) + std::string(head, sizeof head));
+  ASSERT_TRUE(RunUntil([&] { return !server_user_->opened.empty(); }));
+  Write(std::string(100, 'x'));
+  ASSERT_TRUE(RunUntil([&] { return full; }));
+  EXPECT_EQ(server_user_->text[1], "");
+  peer_socket_.close();
+  ASSERT_TRUE(RunUntil([&] { return server_user_->closed.has_value(); }));
+}
+
+TEST_F(SpdyConnection, SocketThatWasMovedFromClosesNothing) {
+  Socket from(std::move(our_socket_));
+  Socket to(std::move(from));
+  from.Close();  // NOLINT: as a timer does that was due already
+  EXPECT_TRUE(to.tcp().is_open());
+  to.Close();
+  EXPECT_FALSE(to.tcp().is_open());
 }
 
 TEST_F(SpdyConnection, ReadingThatIsResumedInACallLeavesWhatIsBeingReadAlone) {

@@ -140,6 +140,16 @@ TEST_F(Attach, ClientThatLeavesLetsGoOfTheMonitor) {
   EXPECT_TRUE(RunUntil([&] { return server_->sessions() == 0; }));
 }
 
+TEST_F(Attach, ClientThatLeavesWhileItsInputWaitsLetsGoOfTheMonitor) {
+  const auto client = Start({.input = true, .output = true});
+  client->connection->Send(input_, std::string(16 << 20, 'x'));
+  ASSERT_TRUE(Stall(*client));
+  EXPECT_FALSE(IsClosed(monitor_.get()));
+  client->connection->Abort({});
+  EXPECT_TRUE(RunUntil([&] { return IsClosed(monitor_.get()); }));
+  EXPECT_TRUE(RunUntil([&] { return server_->sessions() == 0; }));
+}
+
 TEST_F(Attach, StalledClientLeavesThePacketsWhereTheyAre) {
   const auto client = Start({.output = true});
   Tell(PacketKind::kOutput, "x");

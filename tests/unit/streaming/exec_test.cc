@@ -1,4 +1,6 @@
 // Exec over SPDY, with real processes.
+#include <fstream>
+
 #include "tests/unit/streaming/fixture.h"
 
 namespace berth::streaming {
@@ -175,6 +177,27 @@ TEST_F(Exec, ClientThatLeavesEndsTheInputAndNoMore) {
   EXPECT_EQ(*text, "survived\n");
   EXPECT_TRUE(RunUntil([&] { return server_->sessions() == 0; }));
   unlink(fifo.c_str());
+}
+
+TEST_F(Exec, InputThatWaitsWhenTheClientLeavesStillComes) {
+  const std::string go = testing::TempDir() + base::RandomId();
+  const std::string size = testing::TempDir() + base::RandomId();
+  ASSERT_EQ(mkfifo(go.c_str(), 0600), 0);
+  ASSERT_EQ(mkfifo(size.c_str(), 0600), 0);
+  const ExecOrder order = Sh("read x < " + go + "; wc -c > " + size, {.input = true});
+  const auto client = Open(Url(order));
+  const Streams streams = OpenStreams(*client, order.streams);
+  // In pieces too small to be moved into the pipe unseen.
+  for (int i = 0; i < 16'000; ++i) client->connection->Send(streams.input, std::string(1000, 'x'));
+  ASSERT_TRUE(Stall(*client));
+  client->connection->Abort({});
+  std::ofstream(go) << "go\n";
+  const auto taken = base::ReadFile(size);
+  ASSERT_TRUE(taken);
+  EXPECT_GT(std::stoul(*taken), size_t{1} << 20);  // what the pipe holds, and what waited for it
+  EXPECT_TRUE(RunUntil([&] { return server_->sessions() == 0; }));
+  unlink(go.c_str());
+  unlink(size.c_str());
 }
 
 TEST_F(Exec, IdleConnectionEnds) {

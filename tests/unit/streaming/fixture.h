@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <functional>
@@ -143,6 +144,23 @@ class StreamingTest : public testing::Test {
       }
     }
     return true;
+  }
+
+  // Until the client can send no more.
+  bool Stall(SpdyClient& client) {
+    size_t queued = 0;
+    int still = 0;
+    return RunUntil([&] {
+      const size_t now = client.connection->queued();
+      still = now == queued ? still + 1 : 0;
+      queued = now;
+      return still > 500;
+    });
+  }
+  // Whether the other end of a socket pair is closed, whatever is unread here.
+  static bool IsClosed(int fd) {
+    pollfd end{.fd = fd, .events = 0, .revents = 0};
+    return poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) != 0;
   }
 
   asio::io_context loop_;

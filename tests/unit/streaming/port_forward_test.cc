@@ -168,17 +168,59 @@ TEST_F(PortForward, ManyConnectionsThatTakeNothingKeepLittle) {
   constexpr size_t kEach = 700 << 10;
   for (const Pair& pair : pairs) client_->connection->Send(pair.data, std::string(kEach, 'x'));
   // The kernel's buffers take some; the rest stays with the client.
-  size_t queued = 0;
-  int still = 0;
-  ASSERT_TRUE(RunUntil([&] {
-    const size_t now = client_->connection->queued();
-    still = now == queued ? still + 1 : 0;
-    queued = now;
-    return still > 500;
-  }));
-  EXPECT_GT(queued, 64 * kEach - (32 << 20));
+  ASSERT_TRUE(Stall(*client_));
+  EXPECT_GT(client_->connection->queued(), 64 * kEach - (32 << 20));
   go.set_value();
   ASSERT_TRUE(RunUntil([&] { return client_->connection->queued() == 0; }));
+}
+
+TEST_F(PortForward, HalfAPairThatIsResetIsForgotten) {
+  const uint32_t lost = client_->connection->Open({{"streamtype", "error"}, {"port", "80"}, {"requestid", "0"}});
+  client_->connection->Reset(lost);
+  // A new stream would overtake it.
+  ASSERT_TRUE(RunUntil([&] { return client_->connection->queued() == 0; }));
+  const Pair pair = OpenPair("0");
+  const base::UniqueFd pod = Accept();
+  client_->connection->Reset(pair.data);
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(pair.error); }));
+  EXPECT_EQ(client_->text[pair.error], "");
+}
+
+TEST_F(PortForward, ConnectionsThatHangHoldUpNoOtherClient) {
+  std::promise<void> go;
+  connect_ = [gone = go.get_future().share()](const std::string&, uint16_t) -> base::Result<base::UniqueFd> {
+    gone.wait();
+    return base::Fail(base::Code::kUnavailable, "never");
+  };
+  server_.reset();
+  work_ = std::make_unique<base::Executor>(base::Executor::Options{.name = "work", .threads = 12});
+  StartServer();
+  client_ = Open(Url(ForwardOrder{.pod = "pod"}), "portforward.k8s.io");
+  std::vector<Pair> pairs;
+  for (int i = 0; i < 30; ++i) pairs.push_back(OpenPair(std::to_string(i)));
+  ASSERT_TRUE(RunUntil([&] { return client_->replied.size() == 60; }));
+  const auto exec = Open(Url(Sh("echo hi", {.output = true})));
+  exec->connection->Open({{"streamtype", "error"}});
+  const uint32_t output = exec->connection->Open({{"streamtype", "stdout"}});
+  ASSERT_TRUE(RunUntil([&] { return exec->closed; }));
+  EXPECT_EQ(exec->text[output], "hi\n");
+  client_->connection->Reset(pairs.back().data);  // one that has not had its turn
+  ASSERT_TRUE(RunUntil([&] { return client_->Ended(pairs.back().error); }));
+  EXPECT_EQ(client_->text[pairs.back().error], "");
+  go.set_value();
+  for (const Pair& pair : pairs) ASSERT_TRUE(RunUntil([&] { return client_->Ended(pair.error); }));
+  EXPECT_THAT(client_->text[pairs[28].error], HasSubstr("never"));
+}
+
+TEST_F(PortForward, ClientThatLeavesWhileThePodTakesNothingLetsGoOfThePod) {
+  const Pair pair = OpenPair("0");
+  const base::UniqueFd pod = Accept();
+  client_->connection->Send(pair.data, std::string(16 << 20, 'x'));
+  ASSERT_TRUE(Stall(*client_));
+  EXPECT_FALSE(IsClosed(pod.get()));
+  client_->connection->Abort({});
+  EXPECT_TRUE(RunUntil([&] { return IsClosed(pod.get()); }));
+  EXPECT_TRUE(RunUntil([&] { return server_->sessions() == 0; }));
 }
 
 TEST_F(PortForward, HalfAPairIsForgotten) {

@@ -171,6 +171,24 @@ TEST_F(WebSocketTest, UnaskedChannelsSwallowWhatComes) {
   EXPECT_EQ(ReadAll(*stream).at(1), "hi\n");
 }
 
+TEST_F(WebSocketTest, ClientThatLeavesWhileItsInputWaitsIsNoticed) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+  const base::UniqueFd monitor(ends[0]);
+  base::UniqueFd theirs(ends[1]);
+  attach_ = [&](const AttachOrder&) -> base::Result<Attachment> {
+    return Attachment{.packets = std::move(theirs), .takes_input = true, .resize = {}};
+  };
+  const auto stream = Connect(Url(AttachOrder{.container = "c", .streams = {.input = true}}), "v5.channel.k8s.io");
+  ASSERT_TRUE(stream);
+  // More than the server takes, and less than it and the kernel do.
+  for (int i = 0; i < 32; ++i) Write(*stream, 0, std::string(48 << 10, 'x'));
+  EXPECT_FALSE(IsClosed(monitor.get()));
+  stream->next_layer().close();
+  EXPECT_TRUE(RunUntil([&] { return IsClosed(monitor.get()); }));
+  EXPECT_TRUE(RunUntil([&] { return server_->sessions() == 0; }));
+}
+
 class WebSocketForward : public WebSocketTest {
  protected:
   void SetUp() override {
@@ -211,6 +229,17 @@ TEST_F(WebSocketForward, FailureIsToldOnTheErrorChannel) {
   ASSERT_TRUE(stream);
   EXPECT_EQ(ReadAll(*stream).at(1),
             std::string("\x51\0", 2) + "error forwarding port 81 to pod pod, uid : connection refused");
+}
+
+TEST_F(WebSocketForward, ClientThatLeavesWhileThePodTakesNothingLetsGoOfThePod) {
+  protocol_ = {.version = 4};
+  const auto stream = Connect(Url(ForwardOrder{.pod = "pod", .ports = {80}}), "v4.channel.k8s.io");
+  ASSERT_TRUE(stream);
+  for (int i = 0; i < 32; ++i) Write(*stream, 0, std::string(48 << 10, 'x'));
+  EXPECT_FALSE(IsClosed(pod_.get()));
+  stream->next_layer().close();
+  EXPECT_TRUE(RunUntil([&] { return IsClosed(pod_.get()); }));
+  EXPECT_TRUE(RunUntil([&] { return server_->sessions() == 0; }));
 }
 
 TEST_F(WebSocketForward, TunnelCarriesSpdyWhateverTheMessagesBorders) {
