@@ -47,8 +47,11 @@ bool Answer(int fd, const base::Path& layout, const std::string& head) {
     return SendText(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") && SendFile(fd, -1, 0);
   }
   std::string headers = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(info.st_size) + "\r\nContent-Type: ";
-  headers += !manifest ? "application/octet-stream" : tag ? std::string(image::kOciIndex) : std::string(image::kOciManifest);
-  return SendText(fd, headers + "\r\n\r\n") && SendFile(fd, opened->get(), only_head ? 0 : static_cast<size_t>(info.st_size));
+  headers += !manifest ? "application/octet-stream"
+             : tag     ? std::string(image::kOciIndex)
+                       : std::string(image::kOciManifest);
+  return SendText(fd, headers + "\r\n\r\n") &&
+         SendFile(fd, opened->get(), only_head ? 0 : static_cast<size_t>(info.st_size));
 }
 
 void Serve(int raw, const base::Path& layout) {

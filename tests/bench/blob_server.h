@@ -5,8 +5,8 @@
 
 namespace berth::bench {
 
-// Serves `layout` (an OCI image layout folder, its index.json as every tag) on a port of the kernel's choice, which is printed. Does
-// not return.
+// Serves `layout` (an OCI image layout folder, its index.json as every tag) on a port of the kernel's choice, which is
+// printed. Does not return.
 [[noreturn]] void ServeLayout(const base::Path& layout);
 
 }  // namespace berth::bench

@@ -1,5 +1,6 @@
-// Which inflate: ISA-L, zlib and libdeflate over the same gzip layers, in processor time. libdeflate takes a whole member at once and
-// gives it at once, so it could not be part of a pass that streams; it is here to know what that costs.
+// Which inflate: ISA-L, zlib and libdeflate over the same gzip layers, in processor time. libdeflate takes a whole
+// member at once and gives it at once, so it could not be part of a pass that streams; it is here to know what that
+// costs.
 #include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
 #include <time.h>
@@ -59,7 +60,8 @@ size_t ByLibdeflate(std::string& in, size_t size, std::vector<uint8_t>& whole) {
   whole.resize(size);
   libdeflate_decompressor* decompressor = libdeflate_alloc_decompressor();
   size_t total = 0;
-  const auto result = libdeflate_gzip_decompress(decompressor, in.data(), in.size(), whole.data(), whole.size(), &total);
+  const auto result =
+      libdeflate_gzip_decompress(decompressor, in.data(), in.size(), whole.data(), whole.size(), &total);
   libdeflate_free_decompressor(decompressor);
   return result == LIBDEFLATE_SUCCESS ? total : 0;
 }
@@ -89,6 +91,6 @@ int main(int argc, char** argv) {
     bytes += size;
   }
   const double megabytes = static_cast<double>(bytes) / 1e6;
-  std::printf("%.0f MB: ISA-L %.0f MB/s, zlib %.0f MB/s, libdeflate (whole member in memory) %.0f MB/s\n", megabytes, megabytes / isal,
-              megabytes / zlib, megabytes / libdeflate);
+  std::printf("%.0f MB: ISA-L %.0f MB/s, zlib %.0f MB/s, libdeflate (whole member in memory) %.0f MB/s\n", megabytes,
+              megabytes / isal, megabytes / zlib, megabytes / libdeflate);
 }

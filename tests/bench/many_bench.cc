@@ -38,7 +38,8 @@ class Many : public BenchNode {
     return static_cast<size_t>(cri().Call(&Runtime::ListContainerStats, v1::ListContainerStatsRequest())->stats_size());
   }
   size_t PodStats() {
-    return static_cast<size_t>(cri().Call(&Runtime::ListPodSandboxStats, v1::ListPodSandboxStatsRequest())->stats_size());
+    return static_cast<size_t>(
+        cri().Call(&Runtime::ListPodSandboxStats, v1::ListPodSandboxStatsRequest())->stats_size());
   }
   size_t PodMetrics() {
     return static_cast<size_t>(

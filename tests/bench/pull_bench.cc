@@ -1,4 +1,5 @@
-// One pull into an empty store, measured; and the registry that it comes from. tests/bench/pull runs both beside the floor.
+// One pull into an empty store, measured; and the registry that it comes from. tests/bench/pull runs both beside the
+// floor.
 #include <sys/resource.h>
 
 #include <cstdio>
@@ -13,7 +14,9 @@ namespace {
 
 using namespace berth;
 
-double Seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
 
 int Pull(const char* name, const char* folder, size_t layers) {
   auto store = image::Store::Open({.folder = folder, .pinned = {}, .limits = {}, .candidates = {}});
@@ -47,7 +50,8 @@ int Pull(const char* name, const char* folder, size_t layers) {
 
 int main(int argc, char** argv) {
   if (argc == 3 && std::string_view(argv[1]) == "serve") berth::bench::ServeLayout(argv[2]);
-  if (argc == 5 && std::string_view(argv[1]) == "pull") return Pull(argv[2], argv[3], static_cast<size_t>(std::atoi(argv[4])));
+  if (argc == 5 && std::string_view(argv[1]) == "pull")
+    return Pull(argv[2], argv[3], static_cast<size_t>(std::atoi(argv[4])));
   std::fprintf(stderr, "usage: %s serve LAYOUT | pull REFERENCE FOLDER PARALLEL-LAYERS\n", argv[0]);
   return 2;
 }

@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "tests/bench/floor.h"
+#include "tests/bench/relay.h"
 #include "tests/bench/stream_client.h"
 #include "tests/bench/timings.h"
 #include "tests/e2e/harness/fixture.h"
@@ -31,8 +32,8 @@ std::vector<std::string> Command(bool out) {
 
 class Streams : public e2e::OnRuntime {
  protected:
-  // As whoever runs `crun exec` by hand has it.
-  base::Status Floor(const std::string& container, bool out) {
+  // As whoever runs `crun exec` by hand has it; or with a relay between, which a client over TCP cannot do without.
+  base::Status Floor(const std::string& container, bool out, bool relay) {
     ASSIGN_OR_RETURN(base::Pipe pipe, base::MakePipe());
     base::SpawnOptions spawn{.program = e2e::OciRuntime(Handler()), .environment = {"PATH=/usr/sbin:/usr/bin:/bin"}};
     const base::Path root = daemon().options().run_root / "oci" / Handler();
@@ -41,19 +42,23 @@ class Streams : public e2e::OnRuntime {
     spawn.fds = {{out ? pipe.write.get() : pipe.read.get(), out ? 1 : 0}};
     ASSIGN_OR_RETURN(base::Child child, base::Spawn(spawn));
     (out ? pipe.write : pipe.read).Reset();
+    base::UniqueFd ours = std::move(out ? pipe.read : pipe.write);
+    RETURN_IF_ERROR(relay ? ThroughRelay(std::move(ours), out, kTotal) : Straight(std::move(ours), out));
+    ASSIGN_OR_RETURN(const base::ExitStatus exit, child.Wait(base::Context(), "command"));
+    if (exit.code != 0) return base::Fail(base::Code::kInternal, "the floor ended with ", exit.Text());
+    return {};
+  }
+
+  static base::Status Straight(base::UniqueFd pipe, bool out) {
     const std::unique_ptr<char[]> piece(new char[kPiece]());
     size_t moved = 0;
     while (out || moved < kTotal) {
-      const ssize_t got =
-          out ? read(pipe.read.get(), piece.get(), kPiece) : write(pipe.write.get(), piece.get(), kPiece);
+      const ssize_t got = out ? read(pipe.get(), piece.get(), kPiece) : write(pipe.get(), piece.get(), kPiece);
       if (got < 0) return base::FailErrno(errno, "pipe");
       if (got == 0) break;
       moved += static_cast<size_t>(got);
     }
-    pipe.write.Reset();
-    ASSIGN_OR_RETURN(const base::ExitStatus exit, child.Wait(base::Context(), "command"));
-    if (exit.code != 0 || moved != kTotal)
-      return base::Fail(base::Code::kInternal, "the floor moved ", moved, " bytes and ended with ", exit.Text());
+    if (moved != kTotal) return base::Fail(base::Code::kInternal, "the floor moved ", moved, " bytes");
     return {};
   }
 
@@ -89,13 +94,16 @@ TEST_P(Streams, BesideAPlainPipe) {
   for (const bool out : {true, false}) {
     Timings times;
     for (int i = 0; i < kRounds; ++i) {
-      times.Time("floor", [&] { ASSERT_STATUS_OK(Floor(made.container, out)); });
+      times.Time("floor", [&] { ASSERT_STATUS_OK(Floor(made.container, out, false)); });
+      times.Time("relay", [&] { ASSERT_STATUS_OK(Floor(made.container, out, true)); });
       times.Time("ours", [&] { ASSERT_STATUS_OK(Ours(made.container, out)); });
     }
     std::printf("a gibibyte through %s, %s\n", out ? "stdout" : "stdin", GetParam().c_str());
     times.Print("streaming exec", "ours");
     times.Print("floor: a plain pipe through the runtime's exec", "floor");
+    times.Print("floor: the same with a bare relay to TCP between", "relay");
     PrintFigure("of the pipe's rate (goal 0.70)", times.Median("floor") / times.Median("ours"), "");
+    PrintFigure("of the relay's rate", times.Median("relay") / times.Median("ours"), "");
   }
 }
 
