@@ -66,6 +66,7 @@ base::Result<std::string> WorkingDirectory(const cri::ContainerConfig& config, c
   const std::string& wanted = !config.working_dir().empty() ? config.working_dir() : image.working_dir;
   if (wanted.empty()) return std::string("/");
   if (wanted.front() != '/') return base::Fail(base::Code::kInvalidArgument, "working_dir \"", wanted, "\" is not absolute");
+  if (wanted.find('\0') != std::string::npos) return base::Fail(base::Code::kInvalidArgument, "working_dir holds a NUL byte");
   return wanted;
 }
 

@@ -25,16 +25,17 @@ base::Status CheckUserNamespace(const cri::NamespaceOption& options) {
   const auto bad = [](std::string_view why) { return Fail(Code::kInvalidArgument, "namespace_options.userns_options: ", why); };
   const cri::UserNamespace& user = options.userns_options();
   if (options.pid() == cri::NODE || options.ipc() == cri::NODE) return bad("not with the host's pid or ipc namespace");
-  constexpr uint32_t kNobody = 65534;
   for (const auto* maps : {&user.uids(), &user.gids()}) {
     if (maps->size() != 1) return bad("exactly one range of uids and one of gids is needed");
     const cri::IDMapping& map = maps->at(0);
     if (map.container_id() != 0) return bad("a range must begin with container_id 0");
     // The last id is the kernel's "none".
     if (map.length() == 0 || uint64_t{map.host_id()} + map.length() > 0xffffffff) return bad("a range is empty or passes the last id");
-    // berth-pause gives all rights up and is nobody.
-    if (options.pid() == cri::POD && map.length() <= kNobody) return bad("a shared pid namespace needs a range of 65535 ids or more");
   }
+  // berth-pause gives all rights up and is nobody.
+  constexpr uint32_t kNobody = 65534;
+  const bool has_nobody = user.uids(0).length() > kNobody && user.gids(0).length() > kNobody;
+  if (options.pid() == cri::POD && !has_nobody) return bad("a shared pid namespace needs ranges of 65535 ids or more");
   return {};
 }
 

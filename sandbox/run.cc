@@ -157,7 +157,8 @@ base::Status Sandboxes::MakeFiles(Making& making, const base::Context& context) 
   RETURN_IF_ERROR(base::WriteFile(files / "resolv.conf", resolv_conf, 0644));
   for (const char* name : {"hostname", "resolv.conf"}) RETURN_IF_ERROR(making.HandOver(files / name));
   if (!making.config.log_directory().empty()) {
-    RETURN_IF_ERROR(parts_.paths->EnsureFolder(making.config.log_directory(), 0755, context), "log_directory");
+    ASSIGN_OR_RETURN(const auto folder, parts_.paths->EnsureFolder(making.config.log_directory(), 0755, context), "log_directory");
+    if (folder.kind != kernel::ForeignPath::Kind::kFolder) return Fail(Code::kInvalidArgument, "log_directory: ", making.config.log_directory(), " is not a folder");
   }
   return {};
 }

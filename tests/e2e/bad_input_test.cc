@@ -110,6 +110,9 @@ TEST_F(BadInput, WhatWouldBePassedOverInSilenceIsRefusedByName) {
   auto port = Pod();
   port.add_port_mappings()->set_host_ip("localhost");
   Expect(cri().RunPod(port), StatusCode::INVALID_ARGUMENT, "host_ip");
+  auto log = Pod();
+  log.set_log_directory("/etc/passwd");
+  Expect(cri().RunPod(log), StatusCode::INVALID_ARGUMENT, "log_directory");
   auto sysctl = Pod();
   (*sysctl.mutable_linux()->mutable_sysctls())["net.ipv4.no_such"] = "1";
   Expect(cri().RunPod(sysctl), StatusCode::INVALID_ARGUMENT, "net/ipv4/no_such");

@@ -112,6 +112,9 @@ TEST(WorkingDirectory, RequestThenImageThenRoot) {
   EXPECT_EQ(*WorkingDirectory(config, image), "/request");
   config.set_working_dir("relative");
   EXPECT_FALSE(WorkingDirectory(config, image));
+  config.clear_working_dir();
+  image.working_dir = std::string("/image\0/x", 9);
+  EXPECT_FALSE(WorkingDirectory(config, image));
 }
 
 }  // namespace

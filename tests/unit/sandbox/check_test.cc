@@ -89,7 +89,7 @@ TEST(SandboxCheck, UserNamespaceHasOneRangeOfEachKind) {
   Namespaces(config).set_pid(cri::NODE);
   ExpectRefused(config, Code::kInvalidArgument, "host's pid or ipc");
   Namespaces(config).set_pid(cri::POD);
-  ExpectRefused(config, Code::kInvalidArgument, "a shared pid namespace needs a range of 65535 ids");
+  ExpectRefused(config, Code::kInvalidArgument, "a shared pid namespace needs ranges of 65535 ids");
   add(user.mutable_uids(0), 100000, 65535);
   add(user.mutable_gids(0), 100000, 65535);
   EXPECT_TRUE(CheckConfig(config, false));
