@@ -293,6 +293,7 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
                                              .labels = creation.labels,
                                              .target_namespace = creation.target_namespace},
                                             options, *parts_.paths, context));
+  if (creation.pod.user_namespace && features.version.starts_with("runc")) BindRenamedDevices(creation.config, creation.spec);
   // Vendors' edits come last: they are made for a container that is otherwise complete.
   ASSIGN_OR_RETURN(const auto devices, CdiNames(creation.config));
   if (!devices.empty()) {

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "cri-proto/api.pb.h"
 #include "image/rootfs.h"
+#include "oci/spec.h"
 
 namespace berth::container {
 namespace {
@@ -45,6 +46,18 @@ base::Result<Path> BindOne(const cri::Mount& mount, const UserNamespace& user, c
   }
   RETURN_IF_ERROR(std::move(bound));
   return target;
+}
+
+// Where the host has the device at `path`; empty for one that the request does not name. Later ones win, as with the devices.
+Path HostPathOf(const cri::ContainerConfig& config, const Path& path) {
+  Path out;
+  for (const cri::Device& device : config.devices()) {
+    const Path target = Path(device.container_path().empty() ? device.host_path() : device.container_path()).lexically_normal();
+    const Path below = path.lexically_relative(target);
+    if (below == ".") out = device.host_path();
+    else if (!below.empty() && *below.begin() != "..") out = device.host_path() / below;
+  }
+  return out.lexically_normal();
 }
 
 bool UsesCopies(const Pod& pod) { return pod.user_namespace && pod.user_namespace->images.empty(); }
@@ -103,6 +116,20 @@ base::Result<std::vector<Path>> BindSources(const cri::ContainerConfig& config, 
                      what);
   }
   return out;
+}
+
+void BindRenamedDevices(const cri::ContainerConfig& config, oci::Spec& spec) {
+  std::erase_if(spec.devices, [&](const oci::Device& device) {
+    const Path host = HostPathOf(config, device.path);
+    if (host.empty() || host == device.path) return false;
+    spec.mounts.push_back({.destination = device.path,
+                           .type = "bind",
+                           .source = host.native(),
+                           .options = {"bind", "rprivate", "nosuid", "noexec"},
+                           .uid_mappings = {},
+                           .gid_mappings = {}});
+    return true;
+  });
 }
 
 }  // namespace berth::container

@@ -12,6 +12,10 @@
 #include "kernel/foreign_path.h"
 #include "state/ledger.h"
 
+namespace berth::oci {
+struct Spec;
+}
+
 namespace berth::container {
 
 // The lower folders of an image for an overlay of this pod, top first, with the owners that the pod is to see: the store's own folders,
@@ -34,5 +38,9 @@ base::Status MakeOwnedFolders(int rootfs, const base::Path& path, const Pod& pod
 // kInvalidArgument for mappings that are not the pod's; kFailedPrecondition where the source's file system cannot do it.
 base::Result<std::vector<base::Path>> BindSources(const cri::ContainerConfig& config, const Pod& pod, const base::Path& folder,
                                                   state::Ledger& ledger, kernel::ForeignPaths& paths, const base::Context& context);
+
+// For runc, which makes no devices in a user namespace but binds the host's of the same path: what the request wants under another
+// path becomes a mount.
+void BindRenamedDevices(const cri::ContainerConfig& config, oci::Spec& spec);
 
 }  // namespace berth::container

@@ -135,6 +135,18 @@ TEST_P(UserNamespace, ImageVolumeIsMappedToo) {
   EXPECT_EQ(LogText(made.log()), "0\nzstd\n");
 }
 
+TEST_P(UserNamespace, DeviceHasTheNameThatWasAskedFor) {
+  const Made made = RunContainer(Sh("head -c 3 /dev/mine | wc -c"),
+                                 [](v1::PodSandboxConfig& pod, v1::ContainerConfig& config) {
+                                   AskBoth(pod, config);
+                                   v1::Device& device = *config.add_devices();
+                                   device.set_host_path("/dev/zero");
+                                   device.set_container_path("/dev/mine");
+                                 });
+  EXPECT_EQ(WaitExited(made.container).exit_code(), 0) << LogText(made.log(), "stderr");
+  EXPECT_EQ(LogText(made.log()), "3\n");
+}
+
 TEST_P(UserNamespace, HostNetworkAndSharedPidNamespaceGoWithIt) {
   const Made host = RunContainer(
       Sh("id -u; ls /sys/class/net | grep -x lo"), [&](v1::PodSandboxConfig& pod, v1::ContainerConfig& config) {
