@@ -104,9 +104,11 @@ Status Ledger::ReadLine(std::string_view line, bool durable) {
   if (op == "undone") {
     live_.erase(seq);
   } else if (op == "own") {
-    for (auto& [key, live] : live_) live.entry.owned = live.entry.owned || (key <= seq && live.entry.durable == durable);
+    for (auto& [key, live] : live_)
+      live.entry.owned = live.entry.owned || (key <= seq && live.entry.durable == durable);
   } else if (op == "intend") {
-    if (live_.size() >= kMaxEntries) return Fail(Code::kResourceExhausted, kWhat, ": more than ", kMaxEntries, " entries");
+    if (live_.size() >= kMaxEntries)
+      return Fail(Code::kResourceExhausted, kWhat, ": more than ", kMaxEntries, " entries");
     Entry entry{.durable = durable, .seq = seq};
     ASSIGN_OR_RETURN(entry.kind, json::String(value, "kind", kWhat));
     ASSIGN_OR_RETURN(entry.target, json::String(value, "target", kWhat));
@@ -141,7 +143,8 @@ Result<uint64_t> Ledger::Intend(Entry entry, Durability durability) {
       return Fail(Code::kCancelled, entry.kind, " ", entry.target, ": the operation was given up at its deadline");
     }
     if (live_.size() >= kMaxEntries) {
-      return Fail(Code::kResourceExhausted, entry.kind, " ", entry.target, ": the ledger has ", kMaxEntries, " entries");
+      return Fail(Code::kResourceExhausted, entry.kind, " ", entry.target, ": the ledger has ", kMaxEntries,
+                  " entries");
     }
     entry.seq = next_seq_;
     entry.owned = false;
@@ -189,22 +192,36 @@ Status Ledger::Own() {
   return {};
 }
 
+bool Ledger::TakeTurn(const base::Context& context) {
+  constexpr std::chrono::milliseconds kLook{20};  // for the caller's cancelling
+  const base::TimePoint end = std::min(base::Monotonic::now() + kTurn, context.deadline());
+  std::unique_lock lock(mutex_);
+  while (undoing_ && base::Monotonic::now() < end && context.Check("undo")) turn_.wait_for(lock, kLook);
+  return !std::exchange(undoing_, true);
+}
+
 UndoReport Ledger::Undo(const Undoers& undoers, const base::Context& context,
                         const std::function<bool(const Entry&)>& which) {
-  UndoReport report;
-  const std::unique_lock undoing(undoing_, std::try_to_lock);
-  if (!undoing) {
-    report.left.push_back({Entry{.kind = "ledger", .target = files_.state.native()},
-                           Error{.code = Code::kUnavailable, .message = "is being undone by another call"}});
-    return report;
+  if (!TakeTurn(context)) {
+    return {.left = {{Entry{.kind = "ledger", .target = files_.state.native()},
+                      Error{.code = Code::kUnavailable, .message = "is being undone by another call"}}}};
   }
+  UndoReport report = UndoInTurn(undoers, context, which);
+  std::lock_guard lock(mutex_);
+  undoing_ = false;
+  turn_.notify_one();
+  return report;
+}
+
+UndoReport Ledger::UndoInTurn(const Undoers& undoers, const base::Context& context,
+                              const std::function<bool(const Entry&)>& which) {
+  UndoReport report;
   std::vector<Entry> todo = entries();
   if (which) std::erase_if(todo, [&](const Entry& entry) { return !which(entry); });
   for (auto entry = todo.rbegin(); entry != todo.rend(); ++entry) {
     const auto undoer = undoers.find(entry->kind);
-    Status status = undoer != undoers.end()
-                        ? undoer->second(*entry, context)
-                        : Status(Fail(Code::kUnimplemented, "no undoer for this kind of entry"));
+    Status status = undoer != undoers.end() ? undoer->second(*entry, context)
+                                            : Status(Fail(Code::kUnimplemented, "no undoer for this kind of entry"));
     std::lock_guard lock(mutex_);
     const auto live = live_.find(entry->seq);
     if (status && fenced_ && !live->second.done) {
@@ -263,7 +280,8 @@ bool Ledger::empty() const {
 
 bool Ledger::owned() const {
   std::lock_guard lock(mutex_);
-  return !live_.empty() && std::all_of(live_.begin(), live_.end(), [](const auto& item) { return item.second.entry.owned; });
+  return !live_.empty() &&
+         std::all_of(live_.begin(), live_.end(), [](const auto& item) { return item.second.entry.owned; });
 }
 
 size_t Ledger::damaged() const {

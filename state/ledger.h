@@ -1,8 +1,8 @@
 // One object's ledger: what has to be undone, written down before it is done.
 //
 // Roll-back, stop, remove and recovery after a crash are all the same walk: backwards over the entries, undoing each.
-// Kernel effects (mounts, namespaces, cgroups, processes) die with the boot and are kept in the run root's file, effects
-// that outlive it (CNI ADD, folders of the state root) in the state root's. Each file is a list of lines,
+// Kernel effects (mounts, namespaces, cgroups, processes) die with the boot and are kept in the run root's file,
+// effects that outlive it (CNI ADD, folders of the state root) in the state root's. Each file is a list of lines,
 //
 //   <crc32c of the JSON, 8 hex digits> <JSON>\n
 //
@@ -11,6 +11,8 @@
 // be lost: undoing is idempotent, and entries are undone again.
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -60,9 +62,9 @@ class Ledger {
     base::Path state;  // e.g. /var/lib/berth/sandboxes/<id>/ledger
   };
 
-  // Reads what is there; missing files are empty ones. Folders are made when the first entry is written. `same_boot` false:
-  // entries of the run root's file count as undone and that file is removed. Unreadable lines are skipped and counted; a
-  // file that cannot be read at all is set aside as <name>.bad and counts as one.
+  // Reads what is there; missing files are empty ones. Folders are made when the first entry is written. `same_boot`
+  // false: entries of the run root's file count as undone and that file is removed. Unreadable lines are skipped and
+  // counted; a file that cannot be read at all is set aside as <name>.bad and counts as one.
   static base::Result<std::unique_ptr<Ledger>> Load(Files files, bool same_boot);
 
   // Writes the intent down; only then may the effect be caused. The entry's seq is returned. kVolatile leaves a durable
@@ -82,8 +84,10 @@ class Ledger {
   // Undoes entries that `which` accepts (all without it), last first. One that fails does not stop the others. What was
   // undone is forgotten, what was not stays for the next call. When no entry is left both files are removed, and their
   // folders if they are empty.
-  // A full disk does not matter. Undoers run without the ledger's lock. A second Undo at the same time attempts nothing
-  // and reports one thing left, kUnavailable.
+  // A full disk does not matter. Undoers run without the ledger's lock. One Undo at a time: a second waits until the
+  // first has ended, which tries again what is due after a restart, say. That lasts as long as its context and kTurn
+  // allow: then it reports one thing left, kUnavailable.
+  static constexpr std::chrono::seconds kTurn{10};
   UndoReport Undo(const Undoers& undoers, const base::Context& context,
                   const std::function<bool(const Entry&)>& which = nullptr);
 
@@ -115,15 +119,19 @@ class Ledger {
   base::Status ReadLine(std::string_view line, bool durable);
   base::Status Append(bool durable, const std::string& json);
   base::Status RemoveFiles();
+  bool TakeTurn(const base::Context& context);
+  UndoReport UndoInTurn(const Undoers& undoers, const base::Context& context,
+                        const std::function<bool(const Entry&)>& which);
 
   const Files files_;
-  std::mutex undoing_;  // tried, never waited for: one Undo at a time
+  std::condition_variable turn_;  // undoing_ has become false
   // Guards what follows, and keeps appended lines in order: it is held over write(2) to the object's own small files.
   mutable std::mutex mutex_;
   std::map<uint64_t, Live> live_;
   uint64_t next_seq_ = 1;
   size_t damaged_ = 0;
   bool fenced_ = false;
+  bool undoing_ = false;
   FileState run_;
   FileState state_;
 };

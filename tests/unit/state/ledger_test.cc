@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -167,17 +168,39 @@ TEST_F(LedgerTest, FencedLedgerTakesNoEntryAndKeepsWhatMayStillCome) {
   EXPECT_THAT(undone_, ElementsAre("2", "1", "2"));
 }
 
-TEST_F(LedgerTest, SecondUndoAtTheSameTimeWaitsForNothing) {
+TEST_F(LedgerTest, ASecondUndoWaitsForTheFirstAndFindsNothingLeft) {
+  const auto ledger = Load();
+  ASSERT_TRUE(ledger->Intend({.kind = "mount", .target = "1"}));
+  UndoReport second;
+  std::jthread other;
+  const Undoers undoers{{"mount", [&](const Entry&, const base::Context&) -> Status {
+    std::promise<void> begun;
+    other = std::jthread([&] {
+      begun.set_value();
+      second = ledger->Undo(Noting(), {});
+    });
+    begun.get_future().wait();
+    return {};
+  }}};
+  EXPECT_TRUE(ledger->Undo(undoers, {}).complete());
+  other.join();
+  EXPECT_TRUE(second.complete()) << second.Text();
+  EXPECT_EQ(second.undone, 0u);
+  EXPECT_THAT(undone_, IsEmpty());
+}
+
+TEST_F(LedgerTest, ASecondUndoWaitsNoLongerThanItsContext) {
   const auto ledger = Load();
   ASSERT_TRUE(ledger->Intend({.kind = "mount", .target = "1"}));
   UndoReport second;
   const Undoers undoers{{"mount", [&](const Entry&, const base::Context&) -> Status {
-    std::jthread([&] { second = ledger->Undo({}, {}); }).join();
+    second = ledger->Undo(Noting(), base::Context().WithTimeout(std::chrono::milliseconds(30)));
     return {};
   }}};
   EXPECT_TRUE(ledger->Undo(undoers, {}).complete());
   ASSERT_EQ(second.left.size(), 1u);
   EXPECT_EQ(second.left[0].error.code, Code::kUnavailable);
+  EXPECT_THAT(undone_, IsEmpty());
 }
 
 TEST_F(LedgerTest, IsUndoneWithNoByteFree) {
