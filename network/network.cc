@@ -17,7 +17,9 @@ using base::Code;
 using base::Fail;
 
 // The cache's file names are taken apart at '-'.
-bool IsSandboxId(std::string_view id) { return IsNetworkName(id) && id.find('-') == std::string_view::npos; }
+bool IsSandboxId(std::string_view id) {
+  return IsNetworkName(id) && id.find('-') == std::string_view::npos;
+}
 
 // What plugins accept as a namespace; the empty file that a pin leaves behind is none.
 bool IsNamespace(const base::Path& path) {
@@ -50,16 +52,17 @@ base::Result<std::vector<std::string>> ParseCidrs(std::string_view text) {
 
 }  // namespace
 
-Network::Network(Options options)
-    : options_([&] {
-        if (!options.runner) options.runner = std::make_unique<ProcessRunner>(options.bin_dirs);
-        return std::move(options);
-      }()),
+Network::Network(Options options, std::unique_ptr<FormerPlugins> former)
+    : former_(std::move(former)),
+      options_(std::move(options)),
+      runner_(options_.runner ? options_.runner(former_->fd())
+                              : std::make_unique<ProcessRunner>(options_.bin_dirs, former_->fd())),
       cache_(options_.cache_dir / "results") {}
 
 base::Result<std::unique_ptr<Network>> Network::Open(Options options) {
-  std::unique_ptr<Network> network(new Network(std::move(options)));
-  RETURN_IF_ERROR(base::MakeDirs(network->options_.cache_dir / "results", 0700), "CNI cache");
+  RETURN_IF_ERROR(base::MakeDirs(options.cache_dir / "results", 0700), "CNI cache");
+  ASSIGN_OR_RETURN(auto former, FormerPlugins::Open({.file = options.cache_dir / "plugins.lock"}), "CNI cache");
+  std::unique_ptr<Network> network(new Network(std::move(options), std::move(former)));
   if (const auto text = base::ReadFile(network->PodCidrFile(), 4096)) {
     // What we cannot read any more, the kubelet tells again when it starts.
     if (auto cidrs = ParseCidrs(*text)) *network->pod_cidrs_.Lock() = *std::move(cidrs);
@@ -73,22 +76,25 @@ void Network::Reload() {
   *config_.Lock() = std::move(loaded);
 }
 
-std::shared_ptr<const LoadedConfig> Network::config() const { return *config_.Lock(); }
+std::shared_ptr<const LoadedConfig> Network::config() const {
+  return *config_.Lock();
+}
 
 base::Error Network::NotConfigured(const LoadedConfig& loaded) const {
   return {.code = Code::kUnavailable, .message = loaded.reason};
 }
 
 ListRun Network::RunOf(const ConfigList& list, const Observer& observer) const {
-  return {.runner = *options_.runner, .list = list, .plugin_timeout = options_.plugin_timeout, .observer = observer};
+  return {.runner = *runner_, .list = list, .plugin_timeout = options_.plugin_timeout, .observer = observer};
 }
 
 base::Status Network::FindPlugins(const ConfigList& list) const {
-  for (const PluginConfig& plugin : list.plugins) RETURN_IF_ERROR(options_.runner->Find(plugin.type));
+  for (const PluginConfig& plugin : list.plugins) RETURN_IF_ERROR(runner_->Find(plugin.type));
   return {};
 }
 
-base::Result<Attachment> Network::Add(const AttachRequest& request, const base::Context& context, const Observer& observer) {
+base::Result<Attachment> Network::Add(const AttachRequest& request, const base::Context& context,
+                                      const Observer& observer) {
   if (!IsSandboxId(request.sandbox_id)) return Fail(Code::kInvalidArgument, "not a sandbox id: ", request.sandbox_id);
   const auto loaded = config();
   if (!loaded->list) return tl::make_unexpected(NotConfigured(*loaded));
@@ -103,7 +109,8 @@ base::Result<Attachment> Network::Add(const AttachRequest& request, const base::
     return Fail(Code::kAlreadyExists, "network ", list.name, ": sandbox ", request.sandbox_id, " is attached");
   }
   const std::vector<std::string> cidrs = *pod_cidrs_.Lock();
-  CachedAttachment cached{.sandbox_id = request.sandbox_id, .network = list.name, .config = list.text, .netns = request.netns};
+  CachedAttachment cached{
+      .sandbox_id = request.sandbox_id, .network = list.name, .config = list.text, .netns = request.netns};
   ASSIGN_OR_RETURN(cached.args, CniArgs(request));
   ASSIGN_OR_RETURN(cached.capability_args, CapabilityArgs(request, cidrs));
   ListRun run = RunOf(list, observer);
@@ -127,7 +134,9 @@ base::Result<Attachment> Network::Add(const AttachRequest& request, const base::
 base::Status Network::Del(const AttachRequest& request, const base::Context& context, const Observer& observer) {
   if (!IsSandboxId(request.sandbox_id)) return Fail(Code::kInvalidArgument, "not a sandbox id: ", request.sandbox_id);
   const auto loaded = config();
-  ASSIGN_OR_RETURN(const auto found, cache_.Find(request.sandbox_id, loaded->list ? loaded->list->name : ""), "CNI cache");
+  RETURN_IF_ERROR(former_->Wait(context));
+  ASSIGN_OR_RETURN(const auto found, cache_.Find(request.sandbox_id, loaded->list ? loaded->list->name : ""),
+                   "CNI cache");
   if (found.empty()) {
     // Without a cached intent, and with plugins that Add refuses to begin with, nothing was ever done.
     if (!loaded->list || !FindPlugins(*loaded->list)) return {};
@@ -150,8 +159,8 @@ base::Status Network::Del(const AttachRequest& request, const base::Context& con
   return first;
 }
 
-base::Status Network::DelCached(const CachedAttachment& attachment, const base::Path& netns, const base::Context& context,
-                                const Observer& observer) const {
+base::Status Network::DelCached(const CachedAttachment& attachment, const base::Path& netns,
+                                const base::Context& context, const Observer& observer) const {
   const auto loaded = config();
   auto list = ParseConfigList(attachment.config, "cached configuration");
   // A torn file, or one of the old format, has no configuration: today's is the best guess.
@@ -170,7 +179,8 @@ base::Status Network::DelCached(const CachedAttachment& attachment, const base::
 
 base::Status Network::Check(const AttachRequest& request, const base::Context& context, const Observer& observer) {
   const auto loaded = config();
-  ASSIGN_OR_RETURN(const auto found, cache_.Find(request.sandbox_id, loaded->list ? loaded->list->name : ""), "CNI cache");
+  ASSIGN_OR_RETURN(const auto found, cache_.Find(request.sandbox_id, loaded->list ? loaded->list->name : ""),
+                   "CNI cache");
   if (found.empty() || found.front().config.empty() || found.front().result.empty()) {
     return Fail(Code::kFailedPrecondition, "sandbox ", request.sandbox_id, " has no network attachment to check");
   }
@@ -194,6 +204,7 @@ base::Status Network::Gc(const std::set<std::string>& valid, const base::Context
   base::Status first = cache_.RemoveTorn();
   for (const CachedAttachment& attachment : attachments) {
     if (valid.contains(attachment.sandbox_id)) continue;
+    RETURN_IF_ERROR(former_->Wait(context));
     auto status = DelCached(attachment, {}, context, {});
     if (first && !status) first = std::move(status);
   }
@@ -201,7 +212,8 @@ base::Status Network::Gc(const std::set<std::string>& valid, const base::Context
   if (!loaded->list || loaded->list->disable_gc || !AtLeast(loaded->list->version, "1.1.0")) return first;
   const Observer nobody;
   auto status = RunOf(*loaded->list, nobody).Gc(valid, context);
-  if (first && !status) first = tl::make_unexpected(base::Wrap(std::move(status).error(), "network ", loaded->list->name));
+  if (first && !status)
+    first = tl::make_unexpected(base::Wrap(std::move(status).error(), "network ", loaded->list->name));
   return first;
 }
 

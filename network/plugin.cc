@@ -81,7 +81,7 @@ PluginFailure ParseFailure(std::string_view type, std::string_view command, std:
   return failure;
 }
 
-ProcessRunner::ProcessRunner(std::vector<base::Path> folders) : folders_(std::move(folders)) {
+ProcessRunner::ProcessRunner(std::vector<base::Path> folders, int held) : folders_(std::move(folders)), held_(held) {
   for (const base::Path& folder : folders_) cni_path_ += Cat(cni_path_.empty() ? "" : ":", folder.native());
 }
 
@@ -102,6 +102,7 @@ base::Result<std::string> ProcessRunner::Exec(std::string_view type, std::string
   options.spawn.arguments = {program.native()};
   options.spawn.program = std::move(program);
   options.spawn.environment = Environ(variables, command, cni_path_, context.id());
+  if (held_ >= 0) options.spawn.fds.emplace_back(held_, kHeldFd);
   options.input = config;
   const base::TimePoint begun = base::Monotonic::now();
   auto result = RunUnlessBusy(options, context);

@@ -35,10 +35,14 @@ class PluginRunner {
   virtual base::Result<base::Path> Find(std::string_view type) const = 0;
 };
 
+// The number of the descriptor that plugins hold (ProcessRunner).
+inline constexpr int kHeldFd = 3;
+
 // The real one. Searches `folders` in order, adds CNI_PATH, BERTH_REQUEST_ID (the context's id) and the daemon's own environment.
 class ProcessRunner : public PluginRunner {
  public:
-  explicit ProcessRunner(std::vector<base::Path> folders);
+  // `held`, borrowed, is inherited by each plugin as kHeldFd; -1: nothing is.
+  explicit ProcessRunner(std::vector<base::Path> folders, int held = -1);
 
   base::Result<std::string> Exec(std::string_view type, std::string_view command, const Environment& variables,
                                  std::string_view config, const base::Context& context, int* code = nullptr) override;
@@ -47,6 +51,7 @@ class ProcessRunner : public PluginRunner {
  private:
   std::vector<base::Path> folders_;
   std::string cni_path_;
+  const int held_;
 };
 
 // What a failed plugin said: `output` is its stdout, `errors` its stderr, `exit` the text of its exit status.

@@ -70,7 +70,7 @@ base::Status Network::Ask(const ConfigList& list, const base::Context& context) 
 }
 
 base::Status Network::CheckVersion(const ConfigList& list, const PluginConfig& plugin, const base::Context& context) {
-  ASSIGN_OR_RETURN(const base::Path binary, options_.runner->Find(plugin.type));
+  ASSIGN_OR_RETURN(const base::Path binary, runner_->Find(plugin.type));
   const std::string identity = Identity(binary);
   auto known = versions_.With([&](const Versions& versions) -> std::optional<std::vector<std::string>> {
     const auto found = versions.find(identity);
@@ -79,7 +79,7 @@ base::Status Network::CheckVersion(const ConfigList& list, const PluginConfig& p
   if (!known) {
     const auto limit = std::min<std::chrono::milliseconds>(options_.plugin_timeout, kAnswerTime);
     ASSIGN_OR_RETURN(const std::string answer,
-                     options_.runner->Exec(plugin.type, "VERSION", {}, base::Cat("{\"cniVersion\":\"", SpecVersions().back(), "\"}"),
+                     runner_->Exec(plugin.type, "VERSION", {}, base::Cat("{\"cniVersion\":\"", SpecVersions().back(), "\"}"),
                                            context.WithTimeout(limit)));
     const auto document = json::Parse(answer, "version");
     auto supported = document ? json::Strings(*document, "supportedVersions", "version")

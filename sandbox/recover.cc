@@ -1,4 +1,6 @@
 // What a former daemon left: pods that run on, that a crash cut short, that a reboot ended.
+#include <algorithm>
+
 #include "kernel/namespace.h"
 #include "sandbox/sandboxes.h"
 
@@ -26,13 +28,25 @@ base::Status Sandboxes::Recover(const Report& report) {
       continue;
     }
     report(base::Cat("sandbox ", id, ": left without a record, ", (*ledger)->entries().size(), " effects are being undone"));
-    // CNI DEL takes time that the start has not got.
-    parts_.leftovers->Add(id, *ledger, "left by a daemon that was cut short", [this, id] { Forget(id); });
+    UndoLater(id, *ledger, "left by a daemon that was cut short");
   }
   for (const std::string& id : loaded.without_record) {
     if (std::find(orphans.begin(), orphans.end(), id) == orphans.end()) Forget(id);
   }
   return {};
+}
+
+// CNI DEL takes time that the start has not got.
+void Sandboxes::UndoLater(const std::string& id, const LedgerPtr& ledger, std::string why) {
+  const auto entries = ledger->entries();
+  if (std::ranges::find(entries, "cni", &state::Entry::kind) != entries.end()) networks_left_.insert(id);
+  parts_.leftovers->Add(id, ledger, std::move(why), [this, id] { Forget(id); });
+}
+
+std::set<std::string> Sandboxes::NetworksSeenTo() const {
+  std::set<std::string> ids = networks_left_;
+  for (const auto& sandbox : List()) ids.insert(sandbox->id);
+  return ids;
 }
 
 base::Status Sandboxes::RecoverOne(const std::string& id, const Sandbox& sandbox, const Report& report) {
@@ -44,7 +58,7 @@ base::Status Sandboxes::RecoverOne(const std::string& id, const Sandbox& sandbox
   // A creation that never succeeded: nobody was told of it.
   if (same_boot && !ledger->owned() && !ledger->empty()) {
     RETURN_IF_ERROR(store_.Erase(id));
-    parts_.leftovers->Add(id, ledger, "its creation was cut short", [this, id] { Forget(id); });
+    UndoLater(id, ledger, "its creation was cut short");
     report(base::Cat("sandbox ", id, ": its creation was cut short and is being undone"));
     return {};
   }

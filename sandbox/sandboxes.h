@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -91,6 +92,8 @@ class Sandboxes {
 
   // Finished creations only. Never waits.
   std::vector<std::shared_ptr<const Sandbox>> List() const;
+  // Those that see to their own network's end after Recover: the known ones, and what is being undone behind.
+  std::set<std::string> NetworksSeenTo() const;
   base::Result<std::shared_ptr<const Sandbox>> Find(const std::string& id_or_prefix) const;
 
   // For a container of this sandbox; kFailedPrecondition when it is not ready.
@@ -137,12 +140,15 @@ class Sandboxes {
   void SetNotReady(const std::string& id, bool with_address = true);
   void WatchPause(const std::string& id, base::UniqueFd pidfd);
   void Forget(const std::string& id);
+  // What a former daemon did not finish: nobody knows of it.
+  void UndoLater(const std::string& id, const LedgerPtr& ledger, std::string why);
   base::Status RecoverOne(const std::string& id, const Sandbox& sandbox, const std::function<void(const std::string&)>& report);
 
   const Parts parts_;
   const base::Context life_ = base::Context::Make();  // cancelled by End
   state::Store<Sandbox> store_;
   state::Operations<std::string> operations_;
+  std::set<std::string> networks_left_;  // by Recover, to the leftovers
   base::Guarded<std::map<std::string, LedgerPtr>> ledgers_;
 };
 

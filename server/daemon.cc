@@ -77,10 +77,7 @@ base::Status Daemon::Parts::Restore() {
       !written) {
     Report("the next start will take this boot for another: " + written.error().Text());
   }
-  // Sandboxes that are known see to their own attachments.
-  std::set<std::string> valid;
-  for (const auto& sandbox : sandboxes->List()) valid.insert(sandbox->id);
-  if (base::Status cleaned = network->Gc(valid, base::Context().WithTimeout(kGcTime)); !cleaned)
+  if (base::Status cleaned = network->Gc(sandboxes->NetworksSeenTo(), base::Context().WithTimeout(kGcTime)); !cleaned)
     Report("network: " + cleaned.error().message);
   for (base::Beside& asked : features) {
     if (base::Status told = asked.Join(); !told) Report(told.error().Text());

@@ -76,7 +76,9 @@ network::Options NetworkOptionsOf(const config::Config& config, telemetry::Metri
   out.plugin_timeout = config.network.plugin_timeout;
   out.default_network = config.network.default_network;
   out.ip_preference = IpPreferenceOf(config.network.ip_preference);
-  out.runner = telemetry::Measured(std::make_unique<network::ProcessRunner>(out.bin_dirs), metrics);
+  out.runner = [folders = out.bin_dirs, &metrics](int held) {
+    return telemetry::Measured(std::make_unique<network::ProcessRunner>(folders, held), metrics);
+  };
   return out;
 }
 

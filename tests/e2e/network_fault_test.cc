@@ -98,6 +98,25 @@ TEST_F(NetworkFault, FailedDelFailsTheStopUntilItWorks) {
   ExpectNothingLeft();
 }
 
+TEST_F(NetworkFault, AnAddThatOutlivesTheDaemonIsUndoneAfterItsEnd) {
+  const std::string log = (daemon().plugin_folder() / "log").native();
+  UsePlugin("ADD", Cat("echo begun >>", log, "; sleep 2; echo ended >>", log));
+  const auto lines = [&] { return base::ReadFile(log).value_or(""); };
+  std::thread caller([&] { (void)cri().RunPod(Pod(), "", std::chrono::seconds(10)); });
+  EXPECT_TRUE(Eventually([&] { return lines() == "begun\n"; }));
+  ASSERT_STATUS_OK(daemon().Kill());
+  caller.join();
+  ASSERT_STATUS_OK(base::WriteFile(daemon().plugin_folder() / "faulty",
+                                   Cat("#!/bin/sh\ncat > /dev/null\necho $CNI_COMMAND >>", log,
+                                       "\necho '{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"1.0.0\"]}'\n"),
+                                   0755));
+  ASSERT_STATUS_OK(daemon().Start());
+  Connect();
+  EXPECT_TRUE(Eventually([&] { return lines().find("DEL") != std::string::npos; }));
+  EXPECT_LT(lines().find("ended"), lines().find("DEL")) << lines();
+  ExpectNothingLeft();
+}
+
 // The bridge plugin of CNI plugins 1.1 leaves its masquerade rules when it is told DEL without a namespace: no runtime can help
 // that, so these pods have none.
 class NetworkFaultNamespaceLost : public OnNode {

@@ -29,8 +29,10 @@ class NetworkTest : public testing::Test {
   // Opens it, or opens it again as after a restart.
   Network& Net() {
     if (!network_) {
-      Options options{.conf_dir = folder_.path() / "net.d", .cache_dir = folder_.path() / "cache",
-                      .status_age = status_age_, .runner = std::make_unique<FakeRunner>(calls_)};
+      Options options{.conf_dir = folder_.path() / "net.d",
+                      .cache_dir = folder_.path() / "cache",
+                      .status_age = status_age_,
+                      .runner = [this](int) { return std::make_unique<FakeRunner>(calls_); }};
       auto opened = Network::Open(std::move(options));
       EXPECT_TRUE(opened) << opened.error().Text();
       network_ = *std::move(opened);
@@ -39,10 +41,16 @@ class NetworkTest : public testing::Test {
   }
   void Restart() { network_.reset(); }
   static AttachRequest Pod(const std::string& id = "abc") {
-    return {.sandbox_id = id, .netns = "/proc/self/ns/net", .pod_name = "web", .pod_namespace = "shop", .pod_uid = "u",
+    return {.sandbox_id = id,
+            .netns = "/proc/self/ns/net",
+            .pod_name = "web",
+            .pod_namespace = "shop",
+            .pod_uid = "u",
             .port_mappings = {{"tcp", 80, 8080, ""}}};
   }
-  base::Path CacheFile(const std::string& id = "abc") const { return folder_.path() / "cache/results" / base::Cat("pods-", id, "-eth0"); }
+  base::Path CacheFile(const std::string& id = "abc") const {
+    return folder_.path() / "cache/results" / base::Cat("pods-", id, "-eth0");
+  }
 
   TempFolder folder_;
   std::shared_ptr<FakeCalls> calls_ = std::make_shared<FakeCalls>();

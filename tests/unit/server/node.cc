@@ -45,7 +45,7 @@ void Node::MakeFolders() {
 void Node::MakeServices() {
   const auto network_options = [&] {
     network::Options options{.conf_dir = *temp_ / "net.d", .cache_dir = *temp_ / "state/cni"};
-    options.runner = std::make_unique<network::FakeRunner>(plugins_);
+    options.runner = [this](int) { return std::make_unique<network::FakeRunner>(plugins_); };
     return options;
   };
   plugins_->Answers("first ADD", kCniResult);
