@@ -288,7 +288,8 @@ void Connection::Read() {
   if (busy_reading_ || phase_ == Phase::kClosed || ((paused_ || flooded_) && !discards)) return;
   busy_reading_ = true;
   if (ReadsStraight()) return;
-  transport_->AsyncReadSome(*buffer_, [self = shared_from_this(), this](const error_code& error, size_t size) {
+  const std::span<char> into(buffer_->data(), ReadLimit());
+  transport_->AsyncReadSome(into, [self = shared_from_this(), this](const error_code& error, size_t size) {
     if (error || phase_ == Phase::kClosed) busy_reading_ = false;
     if (phase_ == Phase::kClosed) return;
     if (error) {

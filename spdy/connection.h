@@ -109,6 +109,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void Probe();
   void Read();
   bool ReadsStraight();
+  bool GoesStraight(uint32_t stream);
+  size_t ReadLimit();
   base::Status MoveStraight();
   void Linger();
   void WatchIdle();
@@ -135,6 +137,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool busy_reading_ = false;
   bool paused_ = false;
   bool straight_ = true;  // until it went wrong
+  uint32_t bulk_ = 0;     // the stream whose frames are big, at the moment
   bool rests_ = false;    // something was moved straight, and more will be
   bool flooded_ = false;  // so much is queued that nothing more is read
   bool peer_leaves_ = false;

@@ -24,7 +24,7 @@ bool IsFull(int pipe) {
 
 }  // namespace
 
-// When the content of a big frame comes next, or has just been moved: waits for more and moves it.
+// When the content of a big frame comes next, or perhaps another behind one: waits for it and moves it.
 bool Connection::ReadsStraight() {
   if (phase_ != Phase::kOpen || !straight_) return false;
   const auto move = [self = shared_from_this(), this](const boost::system::error_code& error) {
@@ -41,10 +41,24 @@ bool Connection::ReadsStraight() {
     return true;
   }
   const auto frame = reader_.open_frame();
-  if (frame.left < kWorthIt || !streams_.contains(frame.stream) || transport_->Descriptor() < 0) return false;
-  if (user_->PipeOf(frame.stream) < 0) return false;
+  if (frame.left >= kWorthIt) bulk_ = frame.stream;
+  const bool comes = frame.left >= kWorthIt || (bulk_ != 0 && reader_.between_frames());
+  if (!comes || !GoesStraight(bulk_)) return false;
   transport_->AsyncWaitRead(move);
   return true;
+}
+
+bool Connection::GoesStraight(uint32_t stream) {
+  const auto found = streams_.find(stream);
+  return found != streams_.end() && !found->second.got_fin && transport_->Descriptor() >= 0 &&
+         user_->PipeOf(stream) >= 0;
+}
+
+// The rest of a big frame alone where the next one can go straight from its beginning.
+size_t Connection::ReadLimit() {
+  const auto frame = reader_.open_frame();
+  const bool rest = phase_ == Phase::kOpen && straight_ && frame.left > 0 && frame.stream == bulk_;
+  return rest && GoesStraight(bulk_) ? std::min<size_t>(frame.left, kReadSize) : kReadSize;
 }
 
 base::Status Connection::MoveStraight() {
@@ -54,16 +68,17 @@ base::Status Connection::MoveStraight() {
     if (reader_.between_frames()) {
       char head[kHeadSize];
       const ssize_t got = recv(socket, head, sizeof head, MSG_DONTWAIT);
-      rests_ = moved_some && got < 0 && errno == EAGAIN;
+      const bool dry = got < 0 && errno == EAGAIN;
+      rests_ = dry && moved_some;
+      if (!dry && got <= 0) bulk_ = 0;  // the connection has ended: the ordinary way tells
       if (got <= 0) return {};
       RETURN_IF_ERROR(reader_.Feed({head, static_cast<size_t>(got)}));
+      if (reader_.open_frame().left < kWorthIt) bulk_ = 0;
       continue;
     }
     const auto frame = reader_.open_frame();
-    const auto stream = streams_.find(frame.stream);
-    if (frame.left < kWorthIt || stream == streams_.end() || stream->second.got_fin) return {};
-    const int pipe = user_->PipeOf(frame.stream);
-    if (pipe < 0) return {};
+    if (frame.left == 0 || frame.stream != bulk_ || !GoesStraight(bulk_)) return {};
+    const int pipe = user_->PipeOf(bulk_);
     const ssize_t moved = splice(socket, nullptr, pipe, nullptr, frame.left, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (moved < 0 && errno == EAGAIN) {
       rests_ = moved_some;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <functional>
@@ -363,6 +364,38 @@ TEST_F(SpdyConnection, PipeThatIsFullIsWaitedForThoughTheSocketIsEmpty) {
   EXPECT_EQ(server_user_->text[1], "");
   peer_socket_.close();
   ASSERT_TRUE(RunUntil([&] { return server_user_->closed.has_value(); }));
+}
+
+TEST_F(SpdyConnection, BigFramesGoIntoThePipeAndWhatComesBehindThemIsSeen) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const base::UniqueFd out(ends[0]);
+  const base::UniqueFd in(ends[1]);
+  ASSERT_GE(fcntl(in.get(), F_SETPIPE_SZ, 1 << 20), 1 << 20);
+  server_user_->pipe = in.get();
+  StartServer();
+  HeaderDeflater deflater;
+  constexpr uint32_t kSize = 60'000;
+  char head[kHeadSize];
+  DataHead(1, 0, kSize, head);
+  const std::string start(head, sizeof head);
+  Write(SynStream(1, 0, deflater.Deflate({})) + start);
+  ASSERT_TRUE(RunUntil([&] { return !server_user_->opened.empty(); }));
+  const auto in_pipe = [&] {
+    int size = 0;
+    return ioctl(out.get(), FIONREAD, &size) == 0 ? static_cast<size_t>(size) : 0;
+  };
+  Write(std::string(kSize, 'x'));
+  ASSERT_TRUE(RunUntil([&] { return in_pipe() == kSize; }));
+  Write(start + std::string(kSize, 'y') + Ping(1));
+  EXPECT_EQ(Receive(kHeadSize + 4), Ping(1));
+  EXPECT_EQ(in_pipe(), 2 * size_t{kSize});
+  EXPECT_EQ(server_user_->text[1], "");
+  Write(start + std::string(kSize, 'z'));
+  peer_socket_.close();
+  ASSERT_TRUE(RunUntil([&] { return server_user_->closed.has_value(); }));
+  EXPECT_TRUE(*server_user_->closed);
+  EXPECT_EQ(in_pipe() + server_user_->text[1].size(), 3 * size_t{kSize});
 }
 
 TEST_F(SpdyConnection, SocketThatWasMovedFromClosesNothing) {
