@@ -74,7 +74,7 @@ base::Result<int> RunCheck(Session& session, const v1::CheckImagesRequest& reque
     Print(ToJsonText(report));
   } else {
     for (const std::string& problem : report.problems()) Print(problem + "\n");
-    for (const std::string& id : report.removed()) Print(base::Cat("removed image ", id, "\n"));
+    for (const std::string& id : report.removed()) Print(base::Cat("removed image ", id, "; pull it again\n"));
     Note(base::Cat(report.images(), " images, ", report.layers(), " layers, ", report.problems_size(), " problems"));
     if (report.unverifiable() > 0) Note(base::Cat("the contents of ", report.unverifiable(), " layers cannot be compared"));
   }
@@ -130,7 +130,7 @@ void AddImageCommands(CLI::App& app, Command& chosen) {
   auto request = std::make_shared<v1::CheckImagesRequest>();
   CLI::App* check = app.add_subcommand("check", "Look whether the image store is whole");
   check->add_flag_callback("--contents", [request] { request->set_contents(true); }, "Read every file, too");
-  check->add_flag_callback("--repair", [request] { request->set_repair(true); }, "Remove images that have a broken layer");
+  check->add_flag_callback("--repair", [request] { request->set_repair(true); }, "Take away what is broken, with the images that have it");
   check->callback([request, &chosen] { chosen = [request](Session& session) { return RunCheck(session, *request); }; });
 
   CLI::App* pulls = app.add_subcommand("pulls", "List the pulls in flight");

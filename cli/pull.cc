@@ -87,7 +87,11 @@ base::Result<std::string> Pull(Session& session, const cri::PullImageRequest& re
         session.client.FollowPull(request.image().image(), [&](const auto& event) { view.Update(event); });
     reply = session.client.PullImage(request, session.context);
   }
-  if (!reply) return tl::make_unexpected(base::Wrap(std::move(reply).error(), "pull ", request.image().image()));
+  // Most errors begin with the image's name.
+  if (const std::string& name = request.image().image(); !reply) {
+    const bool named = reply.error().message.find(name) != std::string::npos;
+    return tl::make_unexpected(base::Wrap(std::move(reply).error(), named ? "pull" : "pull " + name));
+  }
   return reply->image_ref();
 }
 

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <set>
 
@@ -96,53 +95,93 @@ Status CheckLayer(const Digest& chain_id, const Path& diff, const CheckOptions& 
   return {};
 }
 
-Status CheckCopies(Store& store, const CheckOptions& options, const base::Context& context, CheckReport& report) {
-  for (const ShiftedLayers::Copy& copy : store.shifted().List()) {
-    ++report.layers;
-    const Status checked = CheckLayer(copy.chain_id, copy.diff, options, context, report);
-    if (checked) continue;
-    RETURN_IF_ERROR(context.Check("check"));
-    if (!store.shifted().Has(copy.name)) continue;  // removed since
-    report.problems.push_back({copy.name, base::Cat("layer's copy for a user namespace, which stays until its containers are removed: ", checked.error().message)});
+// A want of ours says nothing of the disk.
+bool IsOurs(const base::Error& error) { return error.err == EMFILE || error.err == ENFILE || error.err == ENOMEM; }
+
+class Check {
+ public:
+  Check(Store& store, const CheckOptions& options, const base::Context& context, CheckReport& report)
+      : store_(store), options_(options), context_(context), report_(report) {}
+
+  Status Records() {
+    const auto images = store_.List();
+    for (const ImagePtr& image : *images) {
+      ++report_.images;
+      const Status record = store_.CheckRecord(image->id);
+      if (record) continue;
+      RETURN_IF_ERROR(Found(image->id, base::Cat("record: ", record.error().Text())));
+      if (options_.repair) Settle(store_.RewriteRecord(image->id), "written again");
+    }
+    return {};
   }
-  return {};
-}
+
+  Status Layers() {
+    for (const Digest& chain_id : store_.Layers()) {
+      auto pin = store_.AcquireLayer(chain_id);
+      if (!pin) continue;  // removed since
+      ++report_.layers;
+      ASSIGN_OR_RETURN(const Path diff, store_.LayerFolder(chain_id));
+      const Status checked = CheckLayer(chain_id, diff, options_, context_, report_);
+      if (checked) continue;
+      if (IsOurs(checked.error())) return checked;
+      RETURN_IF_ERROR(Found(chain_id.str(), base::Cat("layer: ", checked.error().Text())));
+      if (!options_.repair) continue;
+      pin.reset();
+      const auto removed = store_.RetireLayer(chain_id);
+      if (removed) report_.removed.insert(report_.removed.end(), removed->begin(), removed->end());
+      Settle(removed ? Status() : tl::make_unexpected(removed.error()), "taken away");
+    }
+    return {};
+  }
+
+  Status Copies() {
+    for (const ShiftedLayers::Copy& copy : store_.shifted().List()) {
+      ++report_.layers;
+      const Status checked = CheckLayer(copy.chain_id, copy.diff, options_, context_, report_);
+      if (checked || !store_.shifted().Has(copy.name)) continue;  // whole, or removed since
+      if (IsOurs(checked.error())) return checked;
+      RETURN_IF_ERROR(Found(copy.name, base::Cat("layer's copy for a user namespace: ", checked.error().Text())));
+      if (options_.repair) Settle(store_.shifted().Retire(copy.name), "taken away");
+    }
+    return {};
+  }
+
+  Status Strays() {
+    ASSIGN_OR_RETURN(const auto strays, store_.Strays(options_.repair));
+    for (const std::string& name : strays) {
+      RETURN_IF_ERROR(Found(name, "belongs to no image"));
+      if (options_.repair) Settle({}, "taken away");
+    }
+    return {};
+  }
+
+ private:
+  // What is found because the check itself was told to end is no finding.
+  Status Found(std::string name, std::string what) {
+    RETURN_IF_ERROR(context_.Check("check"));
+    report_.problems.push_back({std::move(name), std::move(what)});
+    return {};
+  }
+  // What came of the repair of what was found last.
+  void Settle(const Status& done, std::string_view what) {
+    report_.problems.back().what += done ? base::Cat("; ", what) : base::Cat("; not repaired: ", done.error().Text());
+  }
+
+  Store& store_;
+  const CheckOptions& options_;
+  const base::Context& context_;
+  CheckReport& report_;
+};
 
 }  // namespace
 
 Result<CheckReport> CheckStore(Store& store, const CheckOptions& options, const base::Context& context) {
   CheckReport report;
-  const auto images = store.List();
-  std::set<Digest> seen;
-  std::set<Digest> broken;
-  for (const ImagePtr& image : *images) {
-    ++report.images;
-    if (const Status record = store.CheckRecord(*image); !record) report.problems.push_back({image->id, record.error().message});
-    for (const Digest& chain_id : image->chain_ids) {
-      if (!seen.insert(chain_id).second) continue;
-      const auto pin = store.AcquireLayer(chain_id);
-      if (!pin) continue;  // removed since
-      ++report.layers;
-      ASSIGN_OR_RETURN(const Path diff, store.LayerFolder(chain_id));
-      const Status checked = CheckLayer(chain_id, diff, options, context, report);
-      if (checked) continue;
-      RETURN_IF_ERROR(context.Check("check"));
-      report.problems.push_back({chain_id.str(), base::Cat("layer: ", checked.error().message)});
-      broken.insert(chain_id);
-    }
-  }
-  RETURN_IF_ERROR(CheckCopies(store, options, context, report));
-  for (const ImagePtr& image : *images) {
-    if (!options.repair) break;
-    if (std::ranges::none_of(image->chain_ids, [&](const Digest& chain_id) { return broken.contains(chain_id); })) continue;
-    RETURN_IF_ERROR(store.Remove(image->id));
-    report.removed.push_back(image->id);
-  }
-  for (const Digest& chain_id : broken) {
-    if (options.repair && store.HasLayer(chain_id)) {
-      report.problems.push_back({chain_id.str(), "layer: still used by a container, so it stays until that is removed"});
-    }
-  }
+  Check check(store, options, context, report);
+  RETURN_IF_ERROR(check.Records());
+  RETURN_IF_ERROR(check.Layers());
+  RETURN_IF_ERROR(check.Copies());
+  RETURN_IF_ERROR(check.Strays());
   return report;
 }
 

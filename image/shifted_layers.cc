@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include <cerrno>
+#include <optional>
 
 #include "base/strings.h"
 #include "image/file_copy.h"
@@ -32,9 +33,11 @@ std::string OwnersText(const kernel::UserMap& map) {
 }
 
 Status ShiftedLayers::Open(const Report& report) {
-  RETURN_IF_ERROR(base::MakeDirs(folder_, 0755));
+  for (const Path& path : {folder_, retired_}) RETURN_IF_ERROR(base::MakeDirs(path, 0755));
   ASSIGN_OR_RETURN(const auto names, base::ListFolder(folder_));
   Data data;
+  ASSIGN_OR_RETURN(auto left, base::ListFolder(retired_));
+  data.retired.TakeUp(std::move(left));
   for (const std::string& name : names) {
     auto kept = Load(name);
     if (kept) {
@@ -42,8 +45,8 @@ Status ShiftedLayers::Open(const Report& report) {
       continue;
     }
     report(name, base::Cat("copy of a layer removed: ", kept.error().Text()));
-    const Path aside = tmp_ / base::RandomId();
-    if (rename((folder_ / name).c_str(), aside.c_str()) == 0) (void)base::RemoveTree(aside);
+    const Status moved = MoveToRetired(folder_ / name, retired_, data.retired.Add(name, {}));
+    if (!moved) report(name, moved.error().Text());
   }
   data_.With([&](Data& locked) { locked = std::move(data); });
   return {};
@@ -100,12 +103,18 @@ Result<Path> ShiftedLayers::Acquire(const Digest& chain_id, const Path& layer, c
 
 void ShiftedLayers::Ref(const std::string& user, std::span<const Digest> chain_ids, std::string_view owners) {
   data_.With([&](Data& data) {
-    for (const Digest& chain_id : chain_ids) (void)Use(data, NameOf(chain_id, owners), user);
+    for (const Digest& chain_id : chain_ids) {
+      const std::string name = NameOf(chain_id, owners);
+      data.retired.Ref(user, name);
+      (void)Use(data, name, user);
+    }
   });
 }
 
 void ShiftedLayers::Unref(const std::string& user) {
+  bool retired = false;
   const bool unused = data_.With([&](Data& data) {
+    retired = data.retired.Unref(user);
     const auto found = data.users.find(user);
     if (found == data.users.end()) return false;
     bool dropped = false;
@@ -114,10 +123,12 @@ void ShiftedLayers::Unref(const std::string& user) {
     return dropped && data.collecting;
   });
   if (unused) Sweep();
+  if (retired) RemoveUnusedRetired();
 }
 
 void ShiftedLayers::Collect() {
   data_.With([](Data& data) { data.collecting = true; });
+  RemoveUnusedRetired();
   Sweep();
 }
 
@@ -160,6 +171,44 @@ std::vector<ShiftedLayers::Copy> ShiftedLayers::List() const {
     for (const auto& [name, kept] : data.copies) out.push_back({.name = name, .chain_id = kept.chain_id, .diff = Diff(name)});
     return out;
   });
+}
+
+Status ShiftedLayers::Retire(const std::string& name) {
+  Status moved;
+  {
+    const std::lock_guard lock(changing_);
+    const auto folder = data_.With([&](Data& data) -> std::optional<std::string> {
+      if (data.copies.erase(name) == 0) return std::nullopt;
+      std::set<std::string> users;
+      for (auto& [user, names] : data.users) {
+        if (std::erase(names, name) > 0) users.insert(user);
+      }
+      return data.retired.Add(name, std::move(users));
+    });
+    if (!folder) return {};
+    moved = MoveToRetired(folder_ / name, retired_, *folder);
+  }
+  RemoveUnusedRetired();
+  return moved;
+}
+
+void ShiftedLayers::RemoveUnusedRetired() {
+  std::vector<std::string> names;
+  {
+    const std::lock_guard lock(changing_);  // what is being moved there has its name before its folder
+    names = data_.With([](Data& data) { return data.collecting ? data.retired.TakeUnused() : std::vector<std::string>(); });
+  }
+  RemoveRetired(retired_, names);
+}
+
+Result<std::vector<std::string>> ShiftedLayers::Strays(bool remove) {
+  const std::lock_guard lock(changing_);
+  ASSIGN_OR_RETURN(std::vector<std::string> names, base::ListFolder(folder_));
+  data_.With([&](const Data& data) { std::erase_if(names, [&](const std::string& name) { return data.copies.contains(name); }); });
+  for (const std::string& name : names) {
+    if (remove) RETURN_IF_ERROR(base::RemoveTree(folder_ / name));
+  }
+  return names;
 }
 
 bool ShiftedLayers::Has(const std::string& name) const {

@@ -15,6 +15,7 @@
 #include "base/guarded.h"
 #include "base/result.h"
 #include "image/digest.h"
+#include "image/retired_folders.h"
 #include "kernel/user_namespace.h"
 
 namespace berth::image {
@@ -32,10 +33,11 @@ std::string OwnersText(const kernel::UserMap& map);
 // once both work, and the later one's is dropped.
 class ShiftedLayers {
  public:
-  ShiftedLayers(base::Path folder, base::Path tmp) : folder_(std::move(folder)), tmp_(std::move(tmp)) {}
+  ShiftedLayers(base::Path folder, base::Path tmp, base::Path retired)
+      : folder_(std::move(folder)), tmp_(std::move(tmp)), retired_(std::move(retired)) {}
 
   using Report = std::function<void(const std::string& name, std::string what)>;
-  // Takes up what is there. What is broken is removed and told; an error means that the folder cannot be used.
+  // Takes up what is there. What is broken is taken away and told; an error means that the folder cannot be used.
   base::Status Open(const Report& report);
 
   // The copy's "diff", made unless it is there, kept for `user` until Unref. `layer` is the layer's own folder.
@@ -55,6 +57,11 @@ class ShiftedLayers {
   };
   std::vector<Copy> List() const;
   bool Has(const std::string& name) const;
+  // Takes a broken copy away: the next container gets a new one, those that have it mounted keep what is left of it. One that is gone
+  // is success.
+  base::Status Retire(const std::string& name);
+  // Names in the folder that are no copy's; with `remove` they are taken away.
+  base::Result<std::vector<std::string>> Strays(bool remove);
 
  private:
   struct Kept {
@@ -65,15 +72,18 @@ class ShiftedLayers {
   struct Data {
     std::map<std::string, Kept> copies;
     std::map<std::string, std::vector<std::string>> users;  // names of copies, one for each use
+    RetiredFolders retired;
     bool collecting = false;
   };
   static bool Use(Data& data, const std::string& name, const std::string& user);
   base::Path Diff(const std::string& name) const { return folder_ / name / "diff"; }
   base::Result<Kept> Load(const std::string& name) const;
   void Sweep();
+  void RemoveUnusedRetired();
 
   const base::Path folder_;
   const base::Path tmp_;
+  const base::Path retired_;
   std::mutex changing_;  // over the renames that make a copy visible or take it away
   mutable base::Guarded<Data> data_;
 };

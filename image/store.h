@@ -54,6 +54,7 @@ class LayerPin;
 //   shifted/<chain hex>.<owners>/...       copies of layers (shifted_layers.h)
 //   tmp/                                   what is being unpacked or removed; emptied by Open
 //   broken/                                records that could not be used
+//   retired/{layers,shifted}/              broken folders that containers still have mounted
 // Thread-safe. Reading (Find, List, Usage, HasLayer) never waits for a pull or a removal. PutImage, Remove and the last
 // step of CommitLayer wait for each other, for a few small disk writes.
 class Store {
@@ -116,8 +117,17 @@ class Store {
   // Copies of layers for pods whose owners the kernel cannot map.
   ShiftedLayers& shifted();
 
-  // Whether the image's record on disk is whole and says the same.
-  base::Status CheckRecord(const Image& image) const;
+  // For `check`, which repairs (store_repair.cc).
+  std::vector<Digest> Layers() const;
+  // Whether the image's record on disk is whole and says the same. An image that is gone is success.
+  base::Status CheckRecord(const std::string& id) const;
+  base::Status RewriteRecord(const std::string& id);
+  // Takes a broken layer away, with the images that have it, whose ids are returned: so it can be pulled again. Containers that
+  // have it mounted keep what is left of it. One that is gone is success.
+  base::Result<std::vector<std::string>> RetireLayer(const Digest& chain_id);
+  // What lies in the store's folders and is none of its own, by path below Options::folder; with `remove` it is taken away, files to
+  // broken/.
+  base::Result<std::vector<std::string>> Strays(bool remove);
 
   // The "diff" folder of a layer that is there; kNotFound otherwise.
   base::Result<base::Path> LayerFolder(const Digest& chain_id) const;
@@ -142,9 +152,10 @@ class LayerPin {
 
  private:
   friend class Store;
-  LayerPin(Store* store, Digest chain_id) : store_(store), chain_id_(std::move(chain_id)) {}
+  LayerPin(Store* store, Digest chain_id, uint64_t made) : store_(store), chain_id_(std::move(chain_id)), made_(made) {}
   Store* store_ = nullptr;
   Digest chain_id_;
+  uint64_t made_ = 0;
 };
 
 }  // namespace berth::image

@@ -1,8 +1,4 @@
 // What the daemon is made of, part by part.
-#include <fcntl.h>
-#include <sys/file.h>
-
-#include <cerrno>
 #include <filesystem>
 
 #include <spdlog/spdlog.h>
@@ -12,6 +8,7 @@
 #include "kernel/user_namespace.h"
 #include "server/daemon_parts.h"
 #include "server/event_reply.h"
+#include "server/state_lock.h"
 #include "server/stream_callbacks.h"
 #include "server/telemetry/measured.h"
 
@@ -23,13 +20,6 @@ using base::Fail;
 namespace {
 
 constexpr auto kFeaturesTime = std::chrono::seconds(2);
-
-base::Result<base::UniqueFd> LockStateRoot(const base::Path& root) {
-  ASSIGN_OR_RETURN(base::UniqueFd lock, base::Open(root / "lock", O_RDWR | O_CREAT, 0600));
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-  if (errno == EWOULDBLOCK) return Fail(Code::kFailedPrecondition, "another berthd works on ", root.native());
-  return base::FailErrno(errno, "lock ", (root / "lock").native());
-}
 
 base::Path WithoutLinks(const base::Path& path) {
   std::error_code error;
@@ -94,13 +84,8 @@ base::Status Daemon::Parts::MakeRuntimes() {
 }
 
 base::Status Daemon::Parts::MakeImages() {
-  image::Store::Options store{.folder = config.state_root / "images", .pinned = config.image.pinned};
-  store.limits.file_bytes = config.image.max_layer_size.bytes;
-  store.limits.entries = static_cast<uint64_t>(config.image.max_layer_entries);
-  // How large a window may be is the budget's to say.
-  store.limits.decompress.zstd_window_log = 31;
-  store.limits.decompress.windows = image::WindowBudget::Make(config.image.window_memory.bytes);
   image::RegistryOptions registry = RegistryOptionsOf(config.image);
+  image::Store::Options store = StoreOptionsOf(config);
   store.candidates = [files = registry.files](std::string_view text) { return files->Candidates(text); };
   ASSIGN_OR_RETURN(images, image::Store::Open(std::move(store)));
   for (const image::StoreProblem& problem : images->problems())

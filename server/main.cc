@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "server/daemon.h"
+#include "server/offline_check.h"
 #include "server/telemetry/log.h"
 
 namespace {
@@ -43,6 +44,13 @@ int Run(config::Config config, const config::LoadOptions& options) {
   return served ? 0 : Fail(served.error());
 }
 
+// The exit code says whether all is well.
+int Check(const config::Config& config, const image::CheckOptions& options) {
+  const auto whole = server::CheckOffline(config, options);
+  if (!whole) return Fail(whole.error());
+  return *whole ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -57,6 +65,10 @@ int main(int argc, char** argv) {
   app.add_flag("--check-config", check, "Only validate the configuration");
   app.set_version_flag("--version", std::string("berthd ") + BERTH_VERSION);
   const CLI::App* print = app.add_subcommand("config", "Print the effective configuration as commented YAML");
+  image::CheckOptions check_options;
+  CLI::App* check_store = app.add_subcommand("check", "Look whether the image store is whole, while no daemon runs; `berth check` asks one that does");
+  check_store->add_flag("--contents", check_options.contents, "Read every file, too");
+  check_store->add_flag("--repair", check_options.repair, "Take away what is broken, with the images that have it");
   CLI11_PARSE(app, argc, argv);
 
   options.file = file;
@@ -68,5 +80,6 @@ int main(int argc, char** argv) {
     std::fputs(config::Print(*config).c_str(), stdout);
     return 0;
   }
+  if (check_store->parsed()) return Check(*config, check_options);
   return Run(*std::move(config), options);
 }

@@ -46,6 +46,16 @@ network::IpPreference IpPreferenceOf(config::IpPreference preference) {
 
 }  // namespace
 
+image::Store::Options StoreOptionsOf(const config::Config& config) {
+  image::Store::Options out{.folder = config.state_root / "images", .pinned = config.image.pinned};
+  out.limits.file_bytes = config.image.max_layer_size.bytes;
+  out.limits.entries = static_cast<uint64_t>(config.image.max_layer_entries);
+  // How large a window may be is the budget's to say.
+  out.limits.decompress.zstd_window_log = 31;
+  out.limits.decompress.windows = image::WindowBudget::Make(config.image.window_memory.bytes);
+  return out;
+}
+
 image::RegistryOptions RegistryOptionsOf(const config::Config::Image& config) {
   image::RegistryOptions out;
   out.files = std::make_shared<image::RegistryFiles>(

@@ -7,12 +7,14 @@
 
 #include "config/config.h"
 #include "image/registry.h"
+#include "image/store.h"
 #include "network/network.h"
 #include "server/telemetry/metrics.h"
 
 namespace berth::server {
 
 image::RegistryOptions RegistryOptionsOf(const config::Config::Image& config);
+image::Store::Options StoreOptionsOf(const config::Config& config);
 network::Options NetworkOptionsOf(const config::Config& config, telemetry::Metrics& metrics);
 
 // As OpenTelemetry's conventions name them.

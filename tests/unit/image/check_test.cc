@@ -12,6 +12,7 @@
 namespace berth::image {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -54,6 +55,19 @@ class CheckTest : public testing::Test {
     const auto report = CheckStore(*store_, {.contents = contents, .repair = repair}, {});
     EXPECT_TRUE(report) << report.error().Text();
     return report.value_or(CheckReport());
+  }
+  void Reopen() {
+    store_.reset();
+    store_ = OpenStore(temp_.path());
+    ASSERT_TRUE(store_);
+  }
+  std::vector<base::Path> Retired() {
+    std::vector<base::Path> out;
+    const base::Path folder = temp_.path() / "retired/layers";
+    const auto names = base::ListFolder(folder);
+    EXPECT_TRUE(names);
+    for (size_t i = 0; names && i < names->size(); ++i) out.push_back(folder / (*names)[i]);
+    return out;
   }
   static std::vector<std::string> Whats(const CheckReport& report) {
     std::vector<std::string> out;
@@ -123,14 +137,119 @@ TEST_F(CheckTest, RepairRemovesWhatIsBrokenAndNothingElse) {
   EXPECT_THAT(Whats(Check(true)), IsEmpty());
 }
 
-TEST_F(CheckTest, LayerOfAContainerStaysAndIsSaidTo) {
+TEST_F(CheckTest, RepairWritesRecordsAgain) {
+  Put("a.test/x:1", {kLower});
+  const base::Path record = temp_.path() / "records" / (id_.substr(7) + ".json");
+  const std::string text = base::ReadFile(record).value_or("");
+  for (const bool missing : {false, true}) {
+    ASSERT_TRUE(missing ? base::RemoveFile(record) : base::WriteFile(record, text.substr(0, text.size() / 2)));
+    const CheckReport report = Check(false, true);
+    EXPECT_THAT(Whats(report), ElementsAre(AllOf(HasSubstr("record: "), HasSubstr("; written again"))));
+    EXPECT_THAT(report.removed, IsEmpty());
+    EXPECT_THAT(Whats(Check(false)), IsEmpty());
+  }
+  Reopen();
+  EXPECT_THAT(store_->problems(), IsEmpty());
+  EXPECT_TRUE(*store_->Find("a.test/x:1"));
+}
+
+TEST_F(CheckTest, RecordOfAnotherContentIsSeen) {
+  Put("a.test/x:1", {kLower});
+  const base::Path record = temp_.path() / "records" / (id_.substr(7) + ".json");
+  const std::string before = base::ReadFile(record).value_or("");
+  Put("a.test/y:1", {kLower});  // the same image
+  ASSERT_TRUE(base::WriteFile(record, before));
+  EXPECT_THAT(Whats(Check(false, true)), ElementsAre(HasSubstr("says something else")));
+  Reopen();
+  EXPECT_TRUE(*store_->Find("a.test/y:1"));
+}
+
+TEST_F(CheckTest, MissingFolderOfALayerCostsItsImageAndCanBePutAgain) {
+  Put("a.test/x:1", {kLower, kUpper});
+  ASSERT_TRUE(base::RemoveTree(folder_.parent_path()));
+  EXPECT_THAT(Check(false, true).removed, ElementsAre(id_));
+  Put("a.test/x:1", {kLower, kUpper});
+  EXPECT_THAT(Whats(Check(true)), IsEmpty());
+  EXPECT_EQ(base::ReadFile(folder_ / "c").value_or(""), Noise(100'000));
+}
+
+TEST_F(CheckTest, ContainersKeepWhatIsLeftOfALayerWhileItIsPutAgain) {
+  Put("a.test/x:1", {kLower});
+  ASSERT_TRUE(store_->RefImage("a.test/x:1", "old"));
+  ASSERT_TRUE(base::RemoveFile(folder_ / "b"));
+  const CheckReport report = Check(false, true);
+  EXPECT_THAT(report.removed, ElementsAre(id_));
+  EXPECT_FALSE(base::Exists(folder_));
+  ASSERT_THAT(Retired(), SizeIs(1));
+  EXPECT_EQ(base::ReadFile(Retired().at(0) / "diff/d/a").value_or(""), "first");
+
+  Put("a.test/x:1", {kLower});
+  ASSERT_TRUE(store_->RefImage("a.test/x:1", "new"));
+  ASSERT_TRUE(store_->Remove("a.test/x:1"));
+  EXPECT_EQ(base::ReadFile(folder_ / "b").value_or(""), "second");
+  store_->Unref("old");
+  EXPECT_THAT(Retired(), IsEmpty());
+  EXPECT_TRUE(base::Exists(folder_)) << "the other container's";
+  store_->Unref("new");
+  EXPECT_FALSE(base::Exists(folder_));
+  EXPECT_EQ(store_->Usage().bytes, 0u);
+}
+
+TEST_F(CheckTest, WhatContainersKeepStaysOverARestart) {
+  Put("a.test/x:1", {kLower});
+  const ImagePtr image = *store_->RefImage("a.test/x:1", "old");
+  ASSERT_TRUE(base::RemoveFile(folder_ / "b"));
+  (void)Check(false, true);
+  store_.reset();
+  auto store = Store::Open({.folder = temp_.path()});
+  ASSERT_TRUE(store);
+  store_ = *std::move(store);
+  store_->RefLayers("old", image->chain_ids);
+  store_->Collect();
+  EXPECT_THAT(Retired(), SizeIs(1));
+  store_->Unref("old");
+  EXPECT_THAT(Retired(), IsEmpty());
+}
+
+TEST_F(CheckTest, WhatNoContainerKeepsGoesAtTheNextStart) {
+  Put("a.test/x:1", {kLower});
+  ASSERT_TRUE(store_->RefImage("a.test/x:1", "old"));
+  ASSERT_TRUE(base::RemoveFile(folder_ / "b"));
+  (void)Check(false, true);
+  EXPECT_THAT(Retired(), SizeIs(1));
+  Reopen();
+  EXPECT_THAT(Retired(), IsEmpty());
+}
+
+TEST_F(CheckTest, APinOnABrokenLayerIsNoneOnTheNextOfItsName) {
+  Put("a.test/x:1", {kLower});
+  auto pin = store_->AcquireLayer(*Digest::Parse(layer_));
+  ASSERT_TRUE(pin);
+  ASSERT_TRUE(base::RemoveFile(folder_ / "b"));
+  (void)Check(false, true);
+  Put("a.test/x:1", {kLower});
+  pin.reset();
+  EXPECT_TRUE(base::Exists(folder_ / "b"));
+  EXPECT_TRUE(store_->HasLayer(*Digest::Parse(layer_)));
+}
+
+TEST_F(CheckTest, LayersThatOnlyContainersHaveAreCheckedToo) {
   Put("a.test/x:1", {kLower});
   ASSERT_TRUE(store_->RefImage("a.test/x:1", "container"));
+  ASSERT_TRUE(store_->Remove("a.test/x:1"));
   ASSERT_TRUE(base::RemoveFile(folder_ / "b"));
-  EXPECT_THAT(Whats(Check(false, true)), ElementsAre(HasSubstr("4 files"), HasSubstr("still used by a container")));
-  EXPECT_TRUE(base::Exists(folder_));
-  store_->Unref("container");
-  EXPECT_FALSE(base::Exists(folder_));
+  EXPECT_THAT(Whats(Check(false)), ElementsAre(HasSubstr("4 files")));
+}
+
+TEST_F(CheckTest, StrangersAreSeenAndTakenAway) {
+  Put("a.test/x:1", {kLower});
+  for (const char* name : {"layers/more", "shifted/more"}) ASSERT_TRUE(base::MakeDirs(temp_.path() / name, 0755));
+  ASSERT_TRUE(base::WriteFile(temp_.path() / "records/more.json", "kept"));
+  const CheckReport report = Check(false, true);
+  EXPECT_THAT(Whats(report), ElementsAre("belongs to no image; taken away", "belongs to no image; taken away", "belongs to no image; taken away"));
+  EXPECT_THAT(report.removed, IsEmpty());
+  EXPECT_THAT(Whats(Check(true)), IsEmpty());
+  EXPECT_EQ(base::ReadFile(temp_.path() / "broken/more.json").value_or(""), "kept");
 }
 
 TEST_F(CheckTest, ReplacedAndSparseFilesAreNotTakenForDamage) {

@@ -249,6 +249,16 @@ TEST_F(ShiftTest, CheckLooksAtCopiesToo) {
   ASSERT_THAT(report->problems, SizeIs(1));
   EXPECT_THAT(report->problems[0].what, HasSubstr("the contents have changed"));
   EXPECT_THAT(report->removed, IsEmpty());
+  EXPECT_THAT(CheckStore(*store_, {.contents = true}, {})->problems, IsEmpty());
+  // Made again for the next, while the first keeps what it has mounted.
+  EXPECT_EQ(base::ReadFile(Copies(image, "two").at(0) / "a").value_or(""), "first");
+  const base::Path retired = StoreFolder() / "retired/shifted";
+  EXPECT_THAT(*base::ListFolder(retired), SizeIs(1));
+  store_->Unref("one");
+  EXPECT_THAT(*base::ListFolder(retired), IsEmpty());
+  EXPECT_EQ(CopiesOnDisk(), 1u);
+  store_->Unref("two");
+  EXPECT_EQ(CopiesOnDisk(), 0u);
 }
 
 // Names beyond what a tar header has room for.
