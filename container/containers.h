@@ -217,6 +217,7 @@ class Containers {
   base::Status SetLimits(const Container& container, const oci::Resources& limits, kernel::CgroupChange& change, const base::Context& context);
   base::Status EndUpdate(const Container& container);  // one that a former daemon was killed in
   base::Status TellRuntimeLimits(const std::string& id);
+  base::Status TellRuntime(const Container& container, const oci::Resources& limits, const base::Context& context);
   void RunStop(const std::string& id, const LivePtr& live, const std::string& request);
   base::Status WaitExited(const std::string& id, const LivePtr& live, const base::Context& context);
   void OnExit(const std::string& id, std::optional<conmon::ExitRecord> record);

@@ -1,6 +1,7 @@
 #include "container/limits.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/strings.h"
 #include "cri-proto/api.pb.h"
@@ -137,8 +138,8 @@ cri::LinuxContainerResources MergeResources(const cri::LinuxContainerResources& 
   cri::LinuxContainerResources out = old;
   // Exactly the rule of proto3's own merging for scalars and maps; lists it would append.
   out.MergeFrom(update);
-  // The kubelet sends the score that a container made anew would get; of those that run no runtime changes it. The status says
-  // what is so.
+  // The kubelet sends the score that a container made anew would get; of those that run no runtime changes it. The
+  // status says what is so.
   out.set_oom_score_adj(old.oom_score_adj());
   *out.mutable_hugepage_limits() = old.hugepage_limits();
   for (const cri::HugepageLimit& limit : update.hugepage_limits()) {
@@ -156,8 +157,11 @@ cri::LinuxContainerResources MergeResources(const cri::LinuxContainerResources& 
 oci::Resources OnlyUpdated(oci::Resources whole, const cri::LinuxContainerResources& update) {
   whole.pids_limit.reset();
   if (update.cpu_shares() == 0) whole.cpu_shares.reset();
-  if (update.cpu_quota() == 0) whole.cpu_quota.reset();
-  if (update.cpu_period() == 0) whole.cpu_period.reset();
+  // What systemd is told is their ratio: both or none.
+  if (update.cpu_quota() == 0 && update.cpu_period() == 0) {
+    whole.cpu_quota.reset();
+    whole.cpu_period.reset();
+  }
   if (update.cpuset_cpus().empty()) whole.cpuset_cpus.clear();
   if (update.cpuset_mems().empty()) whole.cpuset_mems.clear();
   // On v2 one is written as its difference to the other: both or none.
@@ -171,6 +175,28 @@ oci::Resources OnlyUpdated(oci::Resources whole, const cri::LinuxContainerResour
   });
   std::erase_if(whole.unified, [&](const auto& entry) { return !update.unified().contains(entry.first); });
   return whole;
+}
+
+std::map<std::string, uint64_t> UnitLimits(const oci::Resources& limits) {
+  const auto or_none = [](int64_t value) { return value < 0 ? UINT64_MAX : static_cast<uint64_t>(value); };
+  std::map<std::string, uint64_t> out;
+  if (limits.memory_limit) out["MemoryMax"] = or_none(*limits.memory_limit);
+  if (limits.memory_reservation) out["MemoryLow"] = or_none(*limits.memory_reservation);
+  if (limits.memory_swap) {
+    const bool none = *limits.memory_swap < 0 || !limits.memory_limit;
+    out["MemorySwapMax"] = none ? UINT64_MAX : or_none(*limits.memory_swap - *limits.memory_limit);
+  }
+  if (limits.cpu_quota) {
+    constexpr double kSecond = 1e6;
+    constexpr double kDefaultPeriod = 100'000;
+    const double period = limits.cpu_period ? static_cast<double>(*limits.cpu_period) : kDefaultPeriod;
+    const double share = static_cast<double>(*limits.cpu_quota) / period * kSecond;
+    out["CPUQuotaPerSecUSec"] = share <= 0 || share > 1e15 ? UINT64_MAX : static_cast<uint64_t>(std::llround(share));
+    if (limits.cpu_period) out["CPUQuotaPeriodUSec"] = *limits.cpu_period;
+  }
+  if (limits.pids_limit)
+    out["TasksMax"] = *limits.pids_limit <= 0 ? UINT64_MAX : static_cast<uint64_t>(*limits.pids_limit);
+  return out;
 }
 
 base::Status WriteLimits(const oci::Resources& limits, const kernel::CgroupTree& cgroups, const base::Path& group,

@@ -1,6 +1,10 @@
 // Limits of a container that is there already: UpdateContainerResources.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <string>
+
 #include "base/file.h"
 #include "base/result.h"
 #include "cri-proto/cri.h"
@@ -17,6 +21,10 @@ cri::LinuxContainerResources MergeResources(const cri::LinuxContainerResources& 
 
 // Of `whole` (that is, mapped from the merged ones) what an update that names these fields has to set.
 oci::Resources OnlyUpdated(oci::Resources whole, const cri::LinuxContainerResources& update);
+
+// The same for systemd, by their names on D-Bus (systemd.resource-control(5)): what it does not know it takes back at
+// its next reload. crun 1.8 tells it the weight alone. For cgroup v2.
+std::map<std::string, uint64_t> UnitLimits(const oci::Resources& limits);
 
 // Writes the limits into the group's files, v1 or v2, in an order that the kernel takes at each step, `unified` last.
 // Not the shares on v2: their weight is a formula of the OCI runtime's. An error names the field; `change` then still

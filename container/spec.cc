@@ -9,6 +9,7 @@
 #include "container/capabilities.h"
 #include "container/cdi.h"
 #include "container/devices.h"
+#include "container/limits.h"
 #include "container/process.h"
 #include "container/seccomp.h"
 #include "container/selinux.h"
@@ -150,7 +151,7 @@ base::Result<oci::Process> MapProcess(const SpecRequest& request, const SpecOpti
 
 // What a runtime is told beside the specification: from the operator, then from the request as far as the operator allows it
 // (nothing else there changes what is done), then what is always so.
-void Annotate(const SpecRequest& request, const Handler& handler, oci::Spec& spec) {
+void Annotate(const SpecRequest& request, const Handler& handler, bool cgroup_v2, oci::Spec& spec) {
   const auto& metadata = request.pod.config->metadata();
   spec.annotations = {
       // With systemd a container is ended like a service when the node goes down, in time for its monitor to note how: without these
@@ -158,6 +159,11 @@ void Annotate(const SpecRequest& request, const Handler& handler, oci::Spec& spe
       {"org.systemd.property.DefaultDependencies", "true"},
       {"org.systemd.property.TimeoutStopUSec", "uint64 10000000"},
   };
+  // crun 1.8 tells systemd the weight alone, and systemd takes the rest back at its next reload.
+  if (cgroup_v2) {
+    for (const auto& [limit, value] : UnitLimits(spec.resources))
+      spec.annotations["org.systemd.property." + limit] = base::Cat("uint64 ", value);
+  }
   for (const auto& [key, value] : handler.annotations) spec.annotations[key] = value;
   for (const auto* given : {&request.pod.config->annotations(), &request.config.annotations()}) {
     for (const auto& [key, value] : *given) {
@@ -237,7 +243,7 @@ base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions&
   }
   spec.process.selinux_label = request.labels.process;
   spec.mount_label = request.labels.files;
-  Annotate(request, options.handler, spec);
+  Annotate(request, options.handler, options.resources.cgroup_v2, spec);
   HookSubject subject{.command = spec.process.args.front(),
                            .annotations = {config.annotations().begin(), config.annotations().end()},
                            .has_bind_mounts = config.mounts_size() > 0};

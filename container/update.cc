@@ -72,10 +72,8 @@ base::Status Containers::UpdateResources(const std::string& id_or_prefix, const 
   // systemd would bring the new values back at its next reload.
   if (parts_.systemd_cgroup) {
     const auto before = MapResources(old, parts_.spec.resources);
-    const auto runtime = RuntimeOf(container->runtime);
-    if (before && runtime) {
-      const base::Status back =
-          (*runtime)->Update(id, oci::ToJson(OnlyUpdated(*before, update)), life_.WithTimeout(kUndoTime));
+    if (before) {
+      const base::Status back = TellRuntime(*container, OnlyUpdated(*before, update), life_.WithTimeout(kUndoTime));
       if (!back) error.clean_up = back.error().message;
     }
   }
@@ -115,8 +113,17 @@ base::Status Containers::TellRuntimeLimits(const std::string& id) {
   ASSIGN_OR_RETURN(const auto container, Find(id));
   const cri::LinuxContainerResources& record = container->config->linux().resources();
   ASSIGN_OR_RETURN(const oci::Resources whole, MapResources(record, parts_.spec.resources));
-  ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
-  return runtime->Update(id, oci::ToJson(OnlyUpdated(whole, record)), context);
+  return TellRuntime(*container, OnlyUpdated(whole, record), context);
+}
+
+base::Status Containers::TellRuntime(const Container& container, const oci::Resources& limits,
+                                     const base::Context& context) {
+  ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container.runtime));
+  RETURN_IF_ERROR(runtime->Update(container.id, oci::ToJson(limits), context));
+  const auto unit = UnitLimits(limits);
+  if (!parts_.systemd_cgroup || !parts_.cgroups->unified() || unit.empty()) return {};
+  ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(container.cgroups_path));
+  return parts_.systemd->SetLimits(group.filename(), unit, context);
 }
 
 // The OCI runtime's own update promises no all or nothing, names no field in its errors and costs a process; so the files are
@@ -130,14 +137,12 @@ base::Status Containers::SetLimits(const Container& container, const oci::Resour
     asked = limits;
   else if (parts_.cgroups->unified())
     asked.cpu_shares = limits.cpu_shares;
-  const std::string text = oci::ToJson(asked);
-  if (text == oci::ToJson(oci::Resources())) return {};
+  if (oci::ToJson(asked) == oci::ToJson(oci::Resources())) return {};
   if (limits.cpu_shares && parts_.cgroups->unified()) {
     ASSIGN_OR_RETURN(const base::Path folder, parts_.cgroups->Folder(group, "cpu"), "resources: cpu_shares");
     RETURN_IF_ERROR(change.Keep(folder / "cpu.weight"), "resources: cpu_shares");
   }
-  ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container.runtime));
-  return runtime->Update(container.id, text, context);
+  return TellRuntime(container, asked, context);
 }
 
 }  // namespace berth::container

@@ -176,6 +176,23 @@ Status Systemd::StartSlice(const std::string& name, const Context& context) cons
   return started;
 }
 
+Status Systemd::SetLimits(const std::string& name, const std::map<std::string, uint64_t>& limits,
+                          const Context& context) const {
+  const std::string what = base::Cat("systemd: limits of ", name);
+  ASSIGN_OR_RETURN(const auto bus, Connection::Open(address_));
+  ASSIGN_OR_RETURN(const Message call, bus->NewCall("SetUnitProperties"));
+  sd_bus_message* message = call.get();
+  int error = sd_bus_message_append(message, "sb", name.c_str(), /*runtime=*/1);
+  if (error >= 0) error = sd_bus_message_open_container(message, 'a', "(sv)");
+  for (const auto& [limit, value] : limits) {
+    if (error >= 0) error = sd_bus_message_append(message, "(sv)", limit.c_str(), "t", value);
+  }
+  if (error >= 0) error = sd_bus_message_close_container(message);
+  if (error < 0) return FailErrno(-error, "D-Bus: ", what);
+  ASSIGN_OR_RETURN(const Message reply, bus->Call(call, context, what));
+  return {};
+}
+
 Status Systemd::StopUnit(const std::string& name, const Context& context) const {
   const std::string what = base::Cat("systemd: stop ", name);
   ASSIGN_OR_RETURN(const auto bus, Connection::Open(address_));

@@ -6,6 +6,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <map>
 #include <string>
 
 #include "base/context.h"
@@ -36,6 +38,10 @@ class Systemd {
   virtual base::Status StartSlice(const std::string& name, const base::Context& context) const;
   // What still runs in it gets SIGTERM first, and time. Unknown is success.
   virtual base::Status StopUnit(const std::string& name, const base::Context& context) const;
+  // Limits of a unit that runs, by their names on D-Bus; UINT64_MAX: none (systemd.resource-control(5),
+  // org.freedesktop.systemd1(5)).
+  virtual base::Status SetLimits(const std::string& name, const std::map<std::string, uint64_t>& limits,
+                                 const base::Context& context) const;
 
  private:
   std::string address_;

@@ -91,6 +91,21 @@ TEST(MergedResources, OnlyWhatAnUpdateNamesIsWritten) {
       R"({"hugepageLimits":[{"limit":2,"pageSize":"1GB"}],"memory":{"limit":1,"swap":2},"unified":{"memory.min":"2"}})");
 }
 
+TEST(UnitLimits, AreWhatSystemdCallsThem) {
+  const auto text = [](const oci::Resources& limits) {
+    std::string out;
+    for (const auto& [name, value] : UnitLimits(limits)) out += base::Cat(name, "=", value == UINT64_MAX ? "none" : std::to_string(value), " ");
+    return out;
+  };
+  EXPECT_EQ(text({}), "");
+  EXPECT_EQ(text({.memory_limit = 10, .memory_reservation = 5, .memory_swap = 30, .pids_limit = 7}), "MemoryLow=5 MemoryMax=10 MemorySwapMax=20 TasksMax=7 ");
+  EXPECT_EQ(text({.memory_limit = -1, .memory_swap = -1, .pids_limit = -1}), "MemoryMax=none MemorySwapMax=none TasksMax=none ");
+  EXPECT_EQ(text({.cpu_quota = 20000}), "CPUQuotaPerSecUSec=200000 ");
+  EXPECT_EQ(text({.cpu_quota = 12345, .cpu_period = 50000}), "CPUQuotaPerSecUSec=246900 CPUQuotaPeriodUSec=50000 ");
+  EXPECT_EQ(text({.cpu_quota = -1, .cpu_period = 50000}), "CPUQuotaPerSecUSec=none CPUQuotaPeriodUSec=50000 ");
+  EXPECT_EQ(text({.cpu_shares = 2, .cpuset_cpus = "0"}), "") << "those the runtime tells";
+}
+
 TEST_F(Limits, Version2) {
   Make(true, {{"cpu.max", "max 100000\n"},
               {"cpuset.cpus", "\n"},

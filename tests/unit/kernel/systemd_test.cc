@@ -41,6 +41,7 @@ TEST_F(SystemdTest, WithoutABusEveryCallFailsAtOnce) {
       systemd().StartScope({.name = "a.scope", .slice = "b.slice", .description = "d", .pid = getpid()}, Context()));
   EXPECT_FALSE(systemd().StartSlice("b.slice", Context()));
   EXPECT_FALSE(systemd().StopUnit("a.scope", Context()));
+  EXPECT_FALSE(systemd().SetLimits("a.scope", {{"MemoryMax", 1}}, Context()));
 }
 
 TEST_F(SystemdTest, SilentBusIsWaitedForUntilTheDeadlineAndNoLonger) {
@@ -48,6 +49,7 @@ TEST_F(SystemdTest, SilentBusIsWaitedForUntilTheDeadlineAndNoLonger) {
   const auto from = base::Monotonic::now();
   const Context context = Context().WithTimeout(std::chrono::milliseconds(50));
   EXPECT_CODE(systemd().StopUnit("a.scope", context), Code::kDeadlineExceeded);
+  EXPECT_CODE(systemd().SetLimits("a.scope", {{"MemoryMax", 1}}, context), Code::kDeadlineExceeded);
   EXPECT_LT(base::Monotonic::now() - from, std::chrono::seconds(10));
 }
 
