@@ -40,6 +40,7 @@ class Tree {
     return {};
   }
   uint64_t inodes() const { return inodes_; }
+  uint64_t links() const { return links_; }
   const FileSum& sum() const { return sum_; }
 
  private:
@@ -50,7 +51,10 @@ class Tree {
       folders_.push_back(path);
       return {};
     }
-    if (info.st_nlink > 1 && !linked_.insert(info.st_ino).second) return {};
+    if (info.st_nlink > 1 && !linked_.insert(info.st_ino).second) {
+      ++links_;
+      return {};
+    }
     ++inodes_;
     return contents_ && S_ISREG(info.st_mode) ? ReadContent(path, static_cast<uint64_t>(info.st_size)) : Status();
   }
@@ -75,13 +79,15 @@ class Tree {
   const bool contents_;
   const base::Context& context_;
   uint64_t inodes_ = 0;
+  uint64_t links_ = 0;  // names of files beside their first
   FileSum sum_;
   std::vector<Path> folders_;  // to be walked yet
   std::set<ino_t> linked_;
   std::vector<uint8_t> buffer_;
 };
 
-Status CheckLayer(const Digest& chain_id, const Path& diff, const CheckOptions& options, const base::Context& context, CheckReport& report) {
+Status CheckLayer(const Digest& chain_id, const Path& diff, const CheckOptions& options, const base::Context& context,
+                  CheckReport& report) {
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(diff.parent_path() / "layer.json", kMaxRecord));
   ASSIGN_OR_RETURN(const LayerRecord record, DecodeLayer(text));
   if (record.chain_id != chain_id) return base::Fail(Code::kInternal, "the record is another layer's");
@@ -90,13 +96,19 @@ Status CheckLayer(const Digest& chain_id, const Path& diff, const CheckOptions& 
   if (record.exact && tree.inodes() != record.inodes) {
     return base::Fail(Code::kInternal, tree.inodes(), " files and folders where ", record.inodes, " were written");
   }
+  if (record.exact && record.links && tree.links() != *record.links) {
+    return base::Fail(Code::kInternal, tree.links(), " hard links where ", *record.links, " were written");
+  }
   if (options.contents && !record.sum) ++report.unverifiable;
-  if (options.contents && record.sum && tree.sum().value() != *record.sum) return base::Fail(Code::kInternal, "the contents have changed");
+  if (options.contents && record.sum && tree.sum().value() != *record.sum)
+    return base::Fail(Code::kInternal, "the contents have changed");
   return {};
 }
 
 // A want of ours says nothing of the disk.
-bool IsOurs(const base::Error& error) { return error.err == EMFILE || error.err == ENFILE || error.err == ENOMEM; }
+bool IsOurs(const base::Error& error) {
+  return error.err == EMFILE || error.err == ENFILE || error.err == ENOMEM;
+}
 
 class Check {
  public:

@@ -214,6 +214,7 @@ class Settling {
     }
     RETURN_IF_ERROR(ClearName(name));
     if (link(Here(*resolved).c_str(), Here(name).c_str()) != 0) return FailErrno(errno, "link to ", target);
+    ++layer_.links;
     return {};
   }
 
@@ -231,6 +232,7 @@ class Settling {
     if (first) return Copy(below_.PathIn(found->layers.front(), *resolved), found->info, name);
     if (link(Here(copy->second).c_str(), Here(name).c_str()) != 0)
       return FailErrno(errno, "link to the copy of ", target);
+    ++layer_.links;
     return {};
   }
 

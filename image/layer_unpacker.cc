@@ -197,6 +197,7 @@ Result<UnpackedLayer> LayerUnpacker::Finish(const base::Context& context) {
       .tar_bytes = state.decompressor.output_bytes(),
       .bytes = state.writer->bytes(),
       .inodes = state.writer->inodes(),
+      .links = state.writer->links(),
       .exact = state.writer->exact(),
       .sum = state.writer->sum(),
       .notes = *std::move(notes),

@@ -62,7 +62,8 @@ struct UnpackedLayer {
   uint64_t tar_bytes = 0;
   uint64_t bytes = 0;  // of the files, each rounded up to 4 KiB
   uint64_t inodes = 0;
-  bool exact = true;            // nothing was replaced, so `inodes` is what is there
+  uint64_t links = 0;           // hard links: names of files beside their first
+  bool exact = true;            // nothing was replaced, so `inodes` and `links` are what is there
   std::optional<uint64_t> sum;  // FileSum of the files, where it could be taken
   LayerNotes notes;
 };

@@ -319,6 +319,7 @@ Status LayerWriter::ApplyHardLink(const TarEntry& entry) {
   if (linkat(at->get(), base_name.c_str(), folder_.fd, base_.c_str(), 0) != 0) {
     return FailErrno(errno, "hard link to ", target);
   }
+  ++links_;
   return {};
 }
 

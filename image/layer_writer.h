@@ -37,6 +37,7 @@ class LayerWriter : public TarSink {
 
   uint64_t bytes() const { return bytes_; }
   uint64_t inodes() const { return inodes_; }
+  uint64_t links() const { return links_; }  // names of files beside their first
   bool exact() const { return exact_; }
   std::optional<uint64_t> sum() const { return sum_.known() ? std::optional(sum_.value()) : std::nullopt; }
 
@@ -79,6 +80,7 @@ class LayerWriter : public TarSink {
   uint64_t file_bytes_ = 0;
   uint64_t bytes_ = 0;
   uint64_t inodes_ = 1;  // the root
+  uint64_t links_ = 0;
   bool exact_ = true;    // nothing was replaced
   FileSum sum_;
 };

@@ -92,6 +92,7 @@ class ShiftedCopy {
       const auto [first, fresh] = links_.emplace(info.st_ino, path);
       if (!fresh) {
         if (link(To(first->second).c_str(), To(path).c_str()) != 0) return FailErrno(errno, "link ", To(path));
+        ++out_.links;
         return {};
       }
     }

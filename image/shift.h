@@ -16,6 +16,7 @@ namespace berth::image {
 struct ShiftedTree {
   uint64_t bytes = 0;  // as UnpackedLayer counts them
   uint64_t inodes = 0;
+  uint64_t links = 0;
 };
 
 // Makes `to` a copy of the folder `from` in which each id that the map has is the host's for it; others, which are nobody inside a

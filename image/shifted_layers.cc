@@ -82,6 +82,7 @@ Result<Path> ShiftedLayers::Acquire(const Digest& chain_id, const Path& layer, c
   ASSIGN_OR_RETURN(LayerRecord record, DecodeLayer(text), what);
   record.bytes = copied.bytes;
   record.inodes = copied.inodes;
+  record.links = copied.links;
   record.exact = true;
   RETURN_IF_ERROR(base::WriteFile(staged.path() / "layer.json", EncodeLayer(record)), what);
   RETURN_IF_ERROR(context.Check(what));

@@ -157,6 +157,7 @@ Result<LayerPin> Store::CommitLayer(UnpackedLayer layer, const Digest& chain_id,
                            .diff_id = layer.diff_id,
                            .bytes = layer.bytes,
                            .inodes = layer.inodes,
+                           .links = layer.links,
                            .exact = layer.exact,
                            .sum = layer.sum};
   RETURN_IF_ERROR(base::WriteFile(layer.folder.path() / "layer.json", EncodeLayer(record)), "commit layer ", chain_id.str());

@@ -53,13 +53,15 @@ Result<Digest> ReadDigest(const json& object, std::string_view key, std::string_
 }  // namespace
 
 std::string EncodeLayer(const LayerRecord& record) {
-  return Seal({{"chain_id", record.chain_id.str()},
-               {"parent", record.parent.str()},
-               {"diff_id", record.diff_id.str()},
-               {"bytes", record.bytes},
-               {"inodes", record.inodes},
-               {"exact", record.exact},
-               {"sum", record.sum ? std::to_string(*record.sum) : ""}});
+  json body{{"chain_id", record.chain_id.str()},
+            {"parent", record.parent.str()},
+            {"diff_id", record.diff_id.str()},
+            {"bytes", record.bytes},
+            {"inodes", record.inodes},
+            {"exact", record.exact},
+            {"sum", record.sum ? std::to_string(*record.sum) : ""}};
+  if (record.links) body["links"] = *record.links;
+  return Seal(std::move(body));
 }
 
 Result<LayerRecord> DecodeLayer(std::string_view text) {
@@ -71,6 +73,9 @@ Result<LayerRecord> DecodeLayer(std::string_view text) {
   ASSIGN_OR_RETURN(record.diff_id, ReadDigest(body, "diff_id", kWhat));
   ASSIGN_OR_RETURN(record.bytes, Number(body, "bytes", kWhat));
   ASSIGN_OR_RETURN(record.inodes, Number(body, "inodes", kWhat));
+  if (body.contains("links")) {
+    ASSIGN_OR_RETURN(record.links, Number(body, "links", kWhat));
+  }
   // Absent in records from before this was noted.
   ASSIGN_OR_RETURN(record.exact, berth::json::Bool(body, "exact", kWhat));
   ASSIGN_OR_RETURN(const std::string sum, berth::json::String(body, "sum", kWhat));

@@ -105,6 +105,13 @@ TEST_F(CheckTest, MissingAndAdditionalFilesAreSeen) {
   EXPECT_THAT(Whats(Check(false)), ElementsAre(HasSubstr("6 files and folders where 5")));
 }
 
+// As most programs of a busybox image: the file stays, under its other names.
+TEST_F(CheckTest, AMissingNameOfAFileWithSeveralIsSeen) {
+  Put("a.test/x:1", {kLower, kUpper});
+  ASSERT_TRUE(base::RemoveFile(folder_ / "c2"));
+  EXPECT_THAT(Whats(Check(false)), ElementsAre(HasSubstr(" hard links where ")));
+}
+
 TEST_F(CheckTest, ChangedBytesAreSeenWhenContentsAreRead) {
   Put("a.test/x:1", {kLower, kUpper});
   std::string changed = Noise(100'000);
