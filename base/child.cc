@@ -29,8 +29,8 @@ struct Stuck {
   pid_t pid;
   UniqueFd pidfd;
 };
-// Children belong to the process as a whole, whoever started them: so does this list. Never destroyed, because threads may
-// still start children while the process ends.
+// Children belong to the process as a whole, whoever started them: so does this list. Never destroyed, because threads
+// may still start children while the process ends.
 Guarded<std::vector<Stuck>>& WrittenOff() {
   static auto* const list = new Guarded<std::vector<Stuck>>;
   return *list;
@@ -57,8 +57,9 @@ struct FdPlan {
   int close_from = 3;
 };
 
-// The null device through a mount of its own, which is read-only: runtimes give their standard streams to the container's user
-// (crun does), and the host's device is not to be given away. Data goes in and out as ever. Invalid where we may not mount.
+// The null device through a mount of its own, which is read-only: runtimes give their standard streams to the
+// container's user (crun does), and the host's device is not to be given away. Data goes in and out as ever. Invalid
+// where we may not mount.
 UniqueFd OpenNullToKeep() {
   const UniqueFd tree(open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   mount_attr attributes{};
@@ -108,16 +109,20 @@ Result<FdPlan> PlanFds(const SpawnOptions& options) {
   // The kernel's struct of zeros is SIG_DFL without flags.
   constexpr size_t kKernelSetBytes = 8;
   constexpr std::array<unsigned long, 4> kDefault{};
-  for (int signal = 1; signal < NSIG; ++signal) syscall(SYS_rt_sigaction, signal, kDefault.data(), nullptr, kKernelSetBytes);
+  for (int signal = 1; signal < NSIG; ++signal)
+    syscall(SYS_rt_sigaction, signal, kDefault.data(), nullptr, kKernelSetBytes);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (options.new_session) setsid();
-  else if (options.new_group) setpgid(0, 0);
+  if (options.new_session)
+    setsid();
+  else if (options.new_group)
+    setpgid(0, 0);
   bool ok = true;
   for (const auto& [source, target] : plan.moves) ok = ok && dup2(source, target) >= 0;
   for (const int fd : plan.gaps) close(fd);
-  // All of ours are close-on-exec; a library's need not be. Kernels before 5.11 know no such flag, and then nothing is lost.
+  // All of ours are close-on-exec; a library's need not be. Kernels before 5.11 know no such flag, and then nothing is
+  // lost.
   syscall(SYS_close_range, static_cast<unsigned>(plan.close_from), ~0U, CLOSE_RANGE_CLOEXEC);
   if (ok) execve(options.program.c_str(), argv, envp);
   const int err = errno;
@@ -162,14 +167,17 @@ Result<Child> SpawnPlain(const SpawnOptions& options, const FdPlan& plan, char* 
   posix_spawn_file_actions_addclosefrom_np(&actions, plan.close_from);
   sigset_t all;
   sigset_t none;
-  // Every bit, where sigfillset leaves out glibc's own signals 32 and 33: posix_spawn ignores in the child what is not named.
+  // Every bit, where sigfillset leaves out glibc's own signals 32 and 33: posix_spawn ignores in the child what is not
+  // named.
   memset(&all, 0xff, sizeof all);
   sigemptyset(&none);
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setsigmask(&attributes, &none);
   short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
-  if (options.new_session) flags |= POSIX_SPAWN_SETSID;
-  else if (options.new_group) flags |= POSIX_SPAWN_SETPGROUP;
+  if (options.new_session)
+    flags |= POSIX_SPAWN_SETSID;
+  else if (options.new_group)
+    flags |= POSIX_SPAWN_SETPGROUP;
   posix_spawnattr_setflags(&attributes, flags);
   pid_t pid = -1;
   const int err = posix_spawn(&pid, options.program.c_str(), &actions, &attributes, argv, envp);
@@ -180,7 +188,8 @@ Result<Child> SpawnPlain(const SpawnOptions& options, const FdPlan& plan, char* 
   auto pidfd = OpenPidfd(pid);
   if (!pidfd) {
     kill(pid, SIGKILL);
-    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {}
+    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
     return tl::make_unexpected(std::move(pidfd).error());
   }
   return Child(pid, *std::move(pidfd), options.new_session || options.new_group);
@@ -188,7 +197,9 @@ Result<Child> SpawnPlain(const SpawnOptions& options, const FdPlan& plan, char* 
 
 }  // namespace
 
-std::string ExitStatus::Text() const { return signal != 0 ? Cat("signal ", signal) : Cat("exit code ", code); }
+std::string ExitStatus::Text() const {
+  return signal != 0 ? Cat("signal ", signal) : Cat("exit code ", code);
+}
 
 Child& Child::operator=(Child&& other) noexcept {
   if (this != &other) {
@@ -225,7 +236,9 @@ void Child::KillGroup() const {
   kill(pid_, SIGKILL);
 }
 
-Status Child::Signal(int signal) const { return SignalPidfd(pidfd_.get(), signal); }
+Status Child::Signal(int signal) const {
+  return SignalPidfd(pidfd_.get(), signal);
+}
 
 UniqueFd Child::Release() {
   pid_ = -1;
@@ -275,8 +288,10 @@ void ReadOnce(UniqueFd& fd, std::string& out, size_t room, bool& cut) {
 void WriteOnce(const UniqueFd& fd, std::string_view& input) {
   // SIGPIPE is ignored in all our programs: a child that does not read its input gives EPIPE here.
   const ssize_t wrote = write(fd.get(), input.data(), input.size());
-  if (wrote > 0) input.remove_prefix(static_cast<size_t>(wrote));
-  else if (wrote < 0 && errno != EINTR && errno != EAGAIN) input = {};
+  if (wrote > 0)
+    input.remove_prefix(static_cast<size_t>(wrote));
+  else if (wrote < 0 && errno != EINTR && errno != EAGAIN)
+    input = {};
 }
 
 }  // namespace
@@ -289,7 +304,8 @@ Result<Collected> Collect(Child& child, UniqueFd input, UniqueFd output, UniqueF
   Collected result;
   const auto room = [&](const std::string& kept) {
     const size_t total = result.output.size() + result.errors.size();
-    return std::min(options.each_limit - std::min(options.each_limit, kept.size()), options.total_limit - std::min(options.total_limit, total));
+    return std::min(options.each_limit - std::min(options.each_limit, kept.size()),
+                    options.total_limit - std::min(options.total_limit, total));
   };
   std::string_view left = options.input;
   bool errors_cut = false;
@@ -329,7 +345,8 @@ Result<RunResult> Run(RunOptions options, const Context& context) {
   out.write.Reset();
   err.write.Reset();
   return Collect(child, std::move(in.write), std::move(out.read), std::move(err.read),
-                 {.input = std::move(options.input), .each_limit = options.output_limit, .drain = options.drain}, context, what);
+                 {.input = std::move(options.input), .each_limit = options.output_limit, .drain = options.drain},
+                 context, what);
 }
 
 namespace {

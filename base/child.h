@@ -16,35 +16,38 @@
 namespace berth::base {
 
 struct ExitStatus {
-  int code = 0;    // exit code; 128 + n for death by signal n, as shells and CRI count
-  int signal = 0;  // 0 unless a signal ended it
+  int code = 0;              // exit code; 128 + n for death by signal n, as shells and CRI count
+  int signal = 0;            // 0 unless a signal ended it
   std::string Text() const;  // "exit code 3", "signal 9"
 };
 
 struct SpawnOptions {
-  Path program;                        // no PATH search
-  std::vector<std::string> arguments;  // argv[0] included
+  Path program;                          // no PATH search
+  std::vector<std::string> arguments;    // argv[0] included
   std::vector<std::string> environment;  // KEY=VALUE; nothing is inherited
   // (ours, the child's number). Everything else is closed in the child. 0, 1 and 2 not named: /dev/null.
   std::vector<std::pair<int, int>> fds;
-  bool new_session = false;   // setsid, for what outlives us
-  bool new_group = true;      // own process group, so that KillGroup reaches what it started
-  int cgroup = -1;            // folder descriptor of a v2 cgroup to be born in (clone3 CLONE_INTO_CGROUP)
+  bool new_session = false;  // setsid, for what outlives us
+  bool new_group = true;     // own process group, so that KillGroup reaches what it started
+  int cgroup = -1;           // folder descriptor of a v2 cgroup to be born in (clone3 CLONE_INTO_CGROUP)
 };
 
-// Destroying a Child that was not reaped kills its group and reaps it, or writes it off (stuck_children.h) when it will not end.
+// Destroying a Child that was not reaped kills its group and reaps it, or writes it off (stuck_children.h) when it will
+// not end.
 class Child {
  public:
   Child() = default;
   Child(pid_t pid, UniqueFd pidfd, bool own_group) : pid_(pid), pidfd_(std::move(pidfd)), own_group_(own_group) {}
-  Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), own_group_(other.own_group_) {}
+  Child(Child&& other) noexcept
+      : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), own_group_(other.own_group_) {}
   Child& operator=(Child&& other) noexcept;
   ~Child();
 
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }  // readable once it has ended
 
-  // Waits for its end and reaps it. An error means that the context ended first: the child still runs and is still ours.
+  // Waits for its end and reaps it. An error means that the context ended first: the child still runs and is still
+  // ours.
   Result<ExitStatus> Wait(const Context& context, std::string_view what);
   // SIGKILL to the process group (the process alone without one). Reaping stays to be done.
   void KillGroup() const;
@@ -61,9 +64,9 @@ class Child {
 Result<Child> Spawn(const SpawnOptions& options);
 
 struct CollectOptions {
-  std::string input;             // given on stdin, then EOF
-  size_t each_limit = 1 << 20;   // bytes kept of stdout, the same of stderr; the rest is read and dropped
-  size_t total_limit = SIZE_MAX; // bytes kept of both together
+  std::string input;              // given on stdin, then EOF
+  size_t each_limit = 1 << 20;    // bytes kept of stdout, the same of stderr; the rest is read and dropped
+  size_t total_limit = SIZE_MAX;  // bytes kept of both together
   // How long output is still read after the child's end while others hold its pipes.
   std::chrono::milliseconds drain{100};
 };

@@ -60,7 +60,8 @@ Executor::~Executor() {
 Status Executor::Submit(std::function<void()> work) {
   std::lock_guard lock(state_->mutex);
   if (state_->queue.size() >= state_->options.queue) {
-    return Fail(Code::kResourceExhausted, state_->options.name, ": ", state_->queue.size(), " calls are waiting already");
+    return Fail(Code::kResourceExhausted, state_->options.name, ": ", state_->queue.size(),
+                " calls are waiting already");
   }
   state_->queue.push_back(std::move(work));
   if (state_->idle >= state_->queue.size() || state_->threads >= state_->options.threads) {
@@ -73,11 +74,14 @@ Status Executor::Submit(std::function<void()> work) {
   pthread_attr_setstacksize(&attributes, state_->options.stack_bytes);
   auto* keep = new std::shared_ptr<State>(state_);
   pthread_t thread{};
-  const int err = pthread_create(&thread, &attributes, [](void* arg) -> void* {
-    const std::unique_ptr<std::shared_ptr<State>> state(static_cast<std::shared_ptr<State>*>(arg));
-    (*state)->Work();
-    return nullptr;
-  }, keep);
+  const int err = pthread_create(
+      &thread, &attributes,
+      [](void* arg) -> void* {
+        const std::unique_ptr<std::shared_ptr<State>> state(static_cast<std::shared_ptr<State>*>(arg));
+        (*state)->Work();
+        return nullptr;
+      },
+      keep);
   pthread_attr_destroy(&attributes);
   if (err != 0) {
     delete keep;

@@ -14,9 +14,9 @@ namespace berth::base {
 class Executor {
  public:
   struct Options {
-    std::string name;            // of the threads, at most 15 bytes
-    size_t threads = 4;          // at most
-    size_t queue = 1024;         // waiting pieces of work; more are refused
+    std::string name;     // of the threads, at most 15 bytes
+    size_t threads = 4;   // at most
+    size_t queue = 1024;  // waiting pieces of work; more are refused
     size_t stack_bytes = 256 << 10;
   };
   explicit Executor(Options options);

@@ -16,7 +16,9 @@
 
 namespace berth::base {
 
-Result<UniqueFd> Open(const Path& path, int flags, mode_t mode) { return OpenAt(AT_FDCWD, path, flags, mode); }
+Result<UniqueFd> Open(const Path& path, int flags, mode_t mode) {
+  return OpenAt(AT_FDCWD, path, flags, mode);
+}
 
 Result<UniqueFd> OpenAt(int dir, const Path& path, int flags, mode_t mode) {
   while (true) {
@@ -47,7 +49,8 @@ Result<UniqueFd> MakeDirsInRoot(int root, const Path& path, mode_t mode) {
     done /= part;
     auto next = OpenInRoot(root, done, O_PATH | O_DIRECTORY);
     if (!next && next.error().err == ENOENT && part != "..") {
-      if (mkdirat(at.get(), part.c_str(), mode) != 0 && errno != EEXIST) return FailErrno(errno, "mkdir ", done.native());
+      if (mkdirat(at.get(), part.c_str(), mode) != 0 && errno != EEXIST)
+        return FailErrno(errno, "mkdir ", done.native());
       next = OpenInRoot(root, done, O_PATH | O_DIRECTORY);
     }
     if (!next) return tl::make_unexpected(std::move(next).error());
@@ -98,7 +101,8 @@ Status WriteFile(const Path& path, std::string_view data, mode_t mode, Durabilit
     // The umask has no say in our own files.
     if (fchmod(fd.get(), mode) != 0) return FailErrno(errno, "chmod ", temporary.native());
     RETURN_IF_ERROR(WriteAll(fd.get(), data, temporary.native()));
-    if (durability == Durability::kDurable && fdatasync(fd.get()) != 0) return FailErrno(errno, "sync ", temporary.native());
+    if (durability == Durability::kDurable && fdatasync(fd.get()) != 0)
+      return FailErrno(errno, "sync ", temporary.native());
     if (rename(temporary.c_str(), path.c_str()) != 0) return FailErrno(errno, "rename ", temporary.native());
     return {};
   };
@@ -134,8 +138,8 @@ struct CloseDir {
 };
 using DirStream = std::unique_ptr<DIR, CloseDir>;
 
-// Depth is an archive's or a container's to choose, so this is a loop with a bound on its descriptors: a thread's stack is
-// small, and descriptors are the whole process's.
+// Depth is an archive's or a container's to choose, so this is a loop with a bound on its descriptors: a thread's stack
+// is small, and descriptors are the whole process's.
 class TreeRemoval {
  public:
   TreeRemoval(const Path& path, dev_t device) : path_(path), device_(device) {}
@@ -189,7 +193,8 @@ class TreeRemoval {
 
   // To the top of the tree, whose entries are then looked at once more.
   void Lift(int parent, const std::string& name) {
-    if (renameat(parent, name.c_str(), dirfd(levels_.front().dir.get()), RandomId().c_str()) != 0) return Keep(errno, name);
+    if (renameat(parent, name.c_str(), dirfd(levels_.front().dir.get()), RandomId().c_str()) != 0)
+      return Keep(errno, name);
     lifted_ = true;
   }
 

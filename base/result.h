@@ -49,16 +49,20 @@ template <typename T>
 class [[nodiscard]] Result : public tl::expected<T, Error> {
  public:
   using tl::expected<T, Error>::expected;
-  Result(tl::expected<T, Error> other) : tl::expected<T, Error>(std::move(other)) {}  // NOLINT(google-explicit-constructor)
+  Result(tl::expected<T, Error> other)
+      : tl::expected<T, Error>(std::move(other)) {}  // NOLINT(google-explicit-constructor)
 };
 using Status = Result<void>;
 
 namespace internal {
-inline void Append(std::string& out, std::string_view text) { out.append(text); }
-inline void Append(std::string& out, char c) { out.push_back(c); }
+inline void Append(std::string& out, std::string_view text) {
+  out.append(text);
+}
+inline void Append(std::string& out, char c) {
+  out.push_back(c);
+}
 template <typename T>
-  requires(std::is_arithmetic_v<T> && !std::is_same_v<T, char>)
-void Append(std::string& out, T number) {
+requires(std::is_arithmetic_v<T> && !std::is_same_v<T, char>) void Append(std::string& out, T number) {
   out.append(std::to_string(number));
 }
 }  // namespace internal
@@ -97,17 +101,17 @@ Error Wrap(Error error, const Parts&... context) {
 #define BERTH_CONCAT(a, b) BERTH_CONCAT_(a, b)
 
 // RETURN_IF_ERROR(expr [, context...]): leaves the function with the error, with "context: " before its text.
-#define RETURN_IF_ERROR(expr, ...)                                                                        \
-  do {                                                                                                    \
-    if (auto berth_status = (expr); !berth_status)                                                        \
+#define RETURN_IF_ERROR(expr, ...)                                                                           \
+  do {                                                                                                       \
+    if (auto berth_status = (expr); !berth_status)                                                           \
       return ::tl::make_unexpected(BERTH_WRAP_(std::move(berth_status).error() __VA_OPT__(, ) __VA_ARGS__)); \
   } while (false)
 
 // ASSIGN_OR_RETURN(declaration, expr [, context...])
 #define ASSIGN_OR_RETURN(declaration, expr, ...) \
   ASSIGN_OR_RETURN_(BERTH_CONCAT(berth_result_, __COUNTER__), declaration, expr __VA_OPT__(, ) __VA_ARGS__)
-#define ASSIGN_OR_RETURN_(result, declaration, expr, ...)                                          \
-  auto result = (expr);                                                                            \
+#define ASSIGN_OR_RETURN_(result, declaration, expr, ...)                                                       \
+  auto result = (expr);                                                                                         \
   if (!result) return ::tl::make_unexpected(BERTH_WRAP_(std::move(result).error() __VA_OPT__(, ) __VA_ARGS__)); \
   declaration = *std::move(result)
 

@@ -199,19 +199,22 @@ base::Result<cri::ExecSyncResponse> Client::ExecSync(const cri::ExecSyncRequest&
 }
 
 base::Result<std::string> Client::Exec(const cri::ExecRequest& request, const base::Context& context) {
-  ASSIGN_OR_RETURN(const cri::ExecResponse reply, BERTH_CALL(runtime, Exec, request, Limited(context, options_.timeout)));
+  ASSIGN_OR_RETURN(const cri::ExecResponse reply,
+                   BERTH_CALL(runtime, Exec, request, Limited(context, options_.timeout)));
   return reply.url();
 }
 
 base::Result<std::string> Client::Attach(const cri::AttachRequest& request, const base::Context& context) {
-  ASSIGN_OR_RETURN(const cri::AttachResponse reply, BERTH_CALL(runtime, Attach, request, Limited(context, options_.timeout)));
+  ASSIGN_OR_RETURN(const cri::AttachResponse reply,
+                   BERTH_CALL(runtime, Attach, request, Limited(context, options_.timeout)));
   return reply.url();
 }
 
 base::Result<std::string> Client::PortForward(const std::string& pod_id, const base::Context& context) {
   cri::PortForwardRequest request;
   request.set_pod_sandbox_id(pod_id);
-  ASSIGN_OR_RETURN(const cri::PortForwardResponse reply, BERTH_CALL(runtime, PortForward, request, Limited(context, options_.timeout)));
+  ASSIGN_OR_RETURN(const cri::PortForwardResponse reply,
+                   BERTH_CALL(runtime, PortForward, request, Limited(context, options_.timeout)));
   return reply.url();
 }
 
@@ -243,12 +246,17 @@ base::Result<v1::LoadImagesResponse> Client::LoadImages(const std::string& path,
   v1::LoadImagesRequest request;
   request.set_path(path);
   return Call<v1::LoadImagesResponse>(
-      [&](auto* call, auto* reply, auto done) { connection_->berth->async()->LoadImages(call, &request, reply, done); }, context);
+      [&](auto* call, auto* reply, auto done) { connection_->berth->async()->LoadImages(call, &request, reply, done); },
+      context);
 }
 
-base::Result<v1::CheckImagesResponse> Client::CheckImages(const v1::CheckImagesRequest& request, const base::Context& context) {
+base::Result<v1::CheckImagesResponse> Client::CheckImages(const v1::CheckImagesRequest& request,
+                                                          const base::Context& context) {
   return Call<v1::CheckImagesResponse>(
-      [&](auto* call, auto* reply, auto done) { connection_->berth->async()->CheckImages(call, &request, reply, done); }, context);
+      [&](auto* call, auto* reply, auto done) {
+        connection_->berth->async()->CheckImages(call, &request, reply, done);
+      },
+      context);
 }
 
 base::Result<v1::ListPullsResponse> Client::ListPulls(const base::Context& context) {
@@ -262,7 +270,9 @@ base::Result<v1::SetLogLevelResponse> Client::SetLogLevel(const std::string& lev
   v1::SetLogLevelRequest request;
   request.set_level(level);
   return Call<v1::SetLogLevelResponse>(
-      [&](auto* call, auto* reply, auto done) { connection_->berth->async()->SetLogLevel(call, &request, reply, done); },
+      [&](auto* call, auto* reply, auto done) {
+        connection_->berth->async()->SetLogLevel(call, &request, reply, done);
+      },
       Limited(context, options_.timeout));
 }
 

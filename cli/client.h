@@ -64,7 +64,8 @@ class Client {
   base::Status RemoveImage(const std::string& reference, const base::Context& context);
   // Waits as long as it takes. The path is the daemon's to open.
   base::Result<v1::LoadImagesResponse> LoadImages(const std::string& path, const base::Context& context);
-  base::Result<v1::CheckImagesResponse> CheckImages(const v1::CheckImagesRequest& request, const base::Context& context);
+  base::Result<v1::CheckImagesResponse> CheckImages(const v1::CheckImagesRequest& request,
+                                                    const base::Context& context);
   base::Result<v1::ListPullsResponse> ListPulls(const base::Context& context);
   base::Result<v1::SetLogLevelResponse> SetLogLevel(const std::string& level, const base::Context& context);
 

@@ -37,18 +37,18 @@ struct Session {
 using Command = std::function<base::Result<int>(Session&)>;
 
 // Each adds its commands to the parser. The one that is on the command line puts itself into `chosen`.
-void AddPullCommands(CLI::App& app, Command& chosen);     // pull
-void AddImageCommands(CLI::App& app, Command& chosen);    // images, rmi, load, check, pulls
-void AddRunCommands(CLI::App& app, Command& chosen);      // run
-void AddListCommands(CLI::App& app, Command& chosen);     // pods, ps
-void AddInspectCommands(CLI::App& app, Command& chosen);  // inspect
-void AddLogsCommands(CLI::App& app, Command& chosen);     // logs
-void AddExecCommands(CLI::App& app, Command& chosen);     // exec
-void AddAttachCommands(CLI::App& app, Command& chosen);   // attach
+void AddPullCommands(CLI::App& app, Command& chosen);         // pull
+void AddImageCommands(CLI::App& app, Command& chosen);        // images, rmi, load, check, pulls
+void AddRunCommands(CLI::App& app, Command& chosen);          // run
+void AddListCommands(CLI::App& app, Command& chosen);         // pods, ps
+void AddInspectCommands(CLI::App& app, Command& chosen);      // inspect
+void AddLogsCommands(CLI::App& app, Command& chosen);         // logs
+void AddExecCommands(CLI::App& app, Command& chosen);         // exec
+void AddAttachCommands(CLI::App& app, Command& chosen);       // attach
 void AddPortForwardCommands(CLI::App& app, Command& chosen);  // port-forward
-void AddStopCommands(CLI::App& app, Command& chosen);     // stop, rm
-void AddInfoCommands(CLI::App& app, Command& chosen);     // info, version, log-level
-void AddTimelineCommands(CLI::App& app, Command& chosen);  // timeline
+void AddStopCommands(CLI::App& app, Command& chosen);         // stop, rm
+void AddInfoCommands(CLI::App& app, Command& chosen);         // info, version, log-level
+void AddTimelineCommands(CLI::App& app, Command& chosen);     // timeline
 
 // Shared by the families.
 void Print(std::string_view text);                                 // to standard output

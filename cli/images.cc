@@ -54,7 +54,8 @@ base::Status RemoveImage(Session& session, const std::string& name) {
 
 base::Result<int> RunLoad(Session& session, const std::vector<std::string>& files) {
   for (const std::string& file : files) {
-    ASSIGN_OR_RETURN(const auto loaded, session.client.LoadImages(std::filesystem::absolute(file), session.context), "load ", file);
+    ASSIGN_OR_RETURN(const auto loaded, session.client.LoadImages(std::filesystem::absolute(file), session.context),
+                     "load ", file);
     if (session.json) {
       Print(ToJsonText(loaded));
       continue;
@@ -76,7 +77,8 @@ base::Result<int> RunCheck(Session& session, const v1::CheckImagesRequest& reque
     for (const std::string& problem : report.problems()) Print(problem + "\n");
     for (const std::string& id : report.removed()) Print(base::Cat("removed image ", id, "; pull it again\n"));
     Note(base::Cat(report.images(), " images, ", report.layers(), " layers, ", report.problems_size(), " problems"));
-    if (report.unverifiable() > 0) Note(base::Cat("the contents of ", report.unverifiable(), " layers cannot be compared"));
+    if (report.unverifiable() > 0)
+      Note(base::Cat("the contents of ", report.unverifiable(), " layers cannot be compared"));
   }
   return report.problems().empty() ? 0 : 1;
 }
@@ -98,8 +100,8 @@ base::Result<int> RunPulls(Session& session) {
       }
       layers += layer.state() == v1::LAYER_DONE || layer.state() == v1::LAYER_PRESENT;
     }
-    table.Add({pull.reference(), pull.stage(), base::Cat(layers, "/", pull.layers_size()), Bytes(static_cast<uint64_t>(done)),
-               Bytes(static_cast<uint64_t>(total))});
+    table.Add({pull.reference(), pull.stage(), base::Cat(layers, "/", pull.layers_size()),
+               Bytes(static_cast<uint64_t>(done)), Bytes(static_cast<uint64_t>(total))});
   }
   Print(table.Text());
   return 0;
@@ -124,13 +126,17 @@ void AddImageCommands(CLI::App& app, Command& chosen) {
 
   auto files = std::make_shared<std::vector<std::string>>();
   CLI::App* load = app.add_subcommand("load", "Take in the images of archives on this machine");
-  load->add_option("file", *files, "OCI layout or docker's format in a tar file, plain or compressed")->required()->check(CLI::ExistingFile);
+  load->add_option("file", *files, "OCI layout or docker's format in a tar file, plain or compressed")
+      ->required()
+      ->check(CLI::ExistingFile);
   load->callback([files, &chosen] { chosen = [files](Session& session) { return RunLoad(session, *files); }; });
 
   auto request = std::make_shared<v1::CheckImagesRequest>();
   CLI::App* check = app.add_subcommand("check", "Look whether the image store is whole");
-  check->add_flag_callback("--contents", [request] { request->set_contents(true); }, "Read every file, too");
-  check->add_flag_callback("--repair", [request] { request->set_repair(true); }, "Take away what is broken, with the images that have it");
+  check->add_flag_callback(
+      "--contents", [request] { request->set_contents(true); }, "Read every file, too");
+  check->add_flag_callback(
+      "--repair", [request] { request->set_repair(true); }, "Take away what is broken, with the images that have it");
   check->callback([request, &chosen] { chosen = [request](Session& session) { return RunCheck(session, *request); }; });
 
   CLI::App* pulls = app.add_subcommand("pulls", "List the pulls in flight");

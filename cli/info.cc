@@ -66,9 +66,11 @@ void AddInfoCommands(CLI::App& app, Command& chosen) {
     chosen = [](Session& session) { return session.json ? RunVersionJson(session) : RunVersion(session); };
   });
   auto level = std::make_shared<std::string>();
-  CLI::App* log_level = app.add_subcommand("log-level", "Show or change what the daemon logs, until its next start or SIGHUP");
+  CLI::App* log_level =
+      app.add_subcommand("log-level", "Show or change what the daemon logs, until its next start or SIGHUP");
   log_level->add_option("level", *level, "debug, info, warning or error");
-  log_level->callback([level, &chosen] { chosen = [level](Session& session) { return RunLogLevel(session, *level); }; });
+  log_level->callback(
+      [level, &chosen] { chosen = [level](Session& session) { return RunLogLevel(session, *level); }; });
 }
 
 }  // namespace berth::cli

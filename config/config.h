@@ -103,8 +103,8 @@ struct Config {
 
   struct Image {
     std::map<std::string, Registry> registries;
-    std::vector<std::string> certificate_dirs{"/etc/berth/certs.d", "/etc/containerd/certs.d", "/etc/containers/certs.d",
-                                              "/etc/docker/certs.d"};
+    std::vector<std::string> certificate_dirs{"/etc/berth/certs.d", "/etc/containerd/certs.d",
+                                              "/etc/containers/certs.d", "/etc/docker/certs.d"};
     base::Path registries_conf = "/etc/containers/registries.conf";
     std::vector<std::string> auth_files{"/etc/berth/auth.json"};
     std::chrono::milliseconds auth_helper_timeout{10'000};

@@ -98,7 +98,8 @@ string_view UrlOrEmpty(string_view text) {
 string_view AddressOrOff(string_view text) {
   const std::string address(text);
   in6_addr parsed{};
-  const bool right = text == "off" || inet_pton(AF_INET, address.c_str(), &parsed) == 1 || inet_pton(AF_INET6, address.c_str(), &parsed) == 1;
+  const bool right = text == "off" || inet_pton(AF_INET, address.c_str(), &parsed) == 1 ||
+                     inet_pton(AF_INET6, address.c_str(), &parsed) == 1;
   return right ? "" : "an IP address, or off";
 }
 
@@ -185,11 +186,13 @@ const Key kConfigKeys[] = {
         "the system's, *.cert with *.key is ours)."}
         .Check(Folder),
     Key{"image.registries_conf", At<&C::image, &C::Image::registries_conf>,
-        "containers-registries.conf(5), with drop-ins in <file>.d: mirrors, blocked registries, short names. Read again "
+        "containers-registries.conf(5), with drop-ins in <file>.d: mirrors, blocked registries, short names. Read "
+        "again "
         "when it changes. What image.registries names is not looked up there. Empty: none."}
         .Check(AbsoluteOrEmpty),
     Key{"image.auth_files", At<&C::image, &C::Image::auth_files>,
-        "Files of credentials (docker's config.json or containers' auth.json), asked when a pull brings none. Whoever may "
+        "Files of credentials (docker's config.json or containers' auth.json), asked when a pull brings none. Whoever "
+        "may "
         "run a pod here can use them."}
         .Check(Absolute),
     Key{"image.auth_helper_timeout", At<&C::image, &C::Image::auth_helper_timeout>,
@@ -210,11 +213,13 @@ const Key kConfigKeys[] = {
         .Range(1, 100),
     Key{"image.mirror_attempts", At<&C::image, &C::Image::mirror_attempts>, "The same at a mirror."}.Range(1, 100),
     Key{"image.signature_policy", At<&C::image, &C::Image::signature_policy>,
-        "containers-policy.json(5) with insecureAcceptAnything, reject and sigstoreSigned by key; read at each pull. Missing or "
+        "containers-policy.json(5) with insecureAcceptAnything, reject and sigstoreSigned by key; read at each pull. "
+        "Missing or "
         "empty: every image is accepted. Archives are not looked up in it."}
         .Check(AbsoluteOrEmpty),
     Key{"image.import_dir", At<&C::image, &C::Image::import_dir>,
-        "Folder of image archives (OCI layout or docker's format, tar, plain or compressed), taken in at the start and when "
+        "Folder of image archives (OCI layout or docker's format, tar, plain or compressed), taken in at the start and "
+        "when "
         "they appear. Empty: <state_root>/import."}
         .Check(AbsoluteOrEmpty),
     Key{"image.pinned", At<&C::image, &C::Image::pinned>,
@@ -225,7 +230,8 @@ const Key kConfigKeys[] = {
     Key{"image.max_layer_entries", At<&C::image, &C::Image::max_layer_entries>, "Most files and folders of a layer."}
         .Range(1000, 1'000'000'000),
     Key{"image.window_memory", At<&C::image, &C::Image::window_memory>,
-        "Memory for the windows of all zstd layers on their way, together; layers wait for it, and one that needs more is "
+        "Memory for the windows of all zstd layers on their way, together; layers wait for it, and one that needs more "
+        "is "
         "refused. Tools make windows of 8 MiB, or 32 at most, unless told otherwise."}
         .Range(kMiB, 8 * kGiB),
 
@@ -233,11 +239,13 @@ const Key kConfigKeys[] = {
         "Capabilities of a container that asks for nothing else."}
         .Check(Capability),
     Key{"container.cdi_dirs", At<&C::container, &C::Container::cdi_dirs>,
-        "Folders of CDI specifications (*.json, *.yaml), read again when they change; of two that have a device the later folder's "
+        "Folders of CDI specifications (*.json, *.yaml), read again when they change; of two that have a device the "
+        "later folder's "
         "counts."}
         .Check(Folder),
     Key{"container.hooks_dirs", At<&C::container, &C::Container::hooks_dirs>,
-        "Folders with OCI hooks (oci-hooks(5), *.json); of two files of one name that of the later folder counts. Read for "
+        "Folders with OCI hooks (oci-hooks(5), *.json); of two files of one name that of the later folder counts. Read "
+        "for "
         "each container."}
         .Check(Absolute),
     Key{"container.pids_limit", At<&C::container, &C::Container::pids_limit>,
@@ -250,10 +258,12 @@ const Key kConfigKeys[] = {
         "Resource limits of every process in containers. Empty: those of berthd's own."}
         .Check(Ulimit),
     Key{"container.default_sysctls", At<&C::container, &C::Container::default_sysctls>,
-        "Sysctls of each pod that does not set them itself, as \"net.ipv4.ip_unprivileged_port_start=0\". Passed over where the "
+        "Sysctls of each pod that does not set them itself, as \"net.ipv4.ip_unprivileged_port_start=0\". Passed over "
+        "where the "
         "pod has not got the namespace; net.ipv4.ping_group_range also in a user namespace, which has not all groups."}
         .Check(Annotation),
-    Key{"container.device_ownership_from_security_context", At<&C::container, &C::Container::device_ownership_from_security_context>,
+    Key{"container.device_ownership_from_security_context",
+        At<&C::container, &C::Container::device_ownership_from_security_context>,
         "Devices of a request belong to run_as_user and run_as_group instead of the host's owner."},
     Key{"container.clamp_oom_score_adj", At<&C::container, &C::Container::clamp_oom_score_adj>,
         "Raise a wanted oom_score_adj to what berthd may set, instead of failing."},
@@ -297,18 +307,23 @@ const Key kConfigKeys[] = {
     Key{"metrics.address", At<&C::metrics, &C::Metrics::address>,
         "IP address at which GET /metrics answers with berthd's own figures (Prometheus text format), or off."}
         .Check(AddressOrOff),
-    Key{"metrics.port", At<&C::metrics, &C::Metrics::port>, "Its port. One that is taken is told in the log and in Status."}.Range(1, 65535),
-    Key{"metrics.socket", At<&C::metrics, &C::Metrics::socket>, "Path of a Unix socket (mode 0660) to serve them at instead of address and port."}
+    Key{"metrics.port", At<&C::metrics, &C::Metrics::port>,
+        "Its port. One that is taken is told in the log and in Status."}
+        .Range(1, 65535),
+    Key{"metrics.socket", At<&C::metrics, &C::Metrics::socket>,
+        "Path of a Unix socket (mode 0660) to serve them at instead of address and port."}
         .Check(AbsoluteOrEmpty),
     Key{"metrics.tls_cert", At<&C::metrics, &C::Metrics::tls_cert>,
         "Certificate chain (PEM) that they are served with. Empty: plain HTTP. Read anew when the file changes."}
         .Check(AbsoluteOrEmpty),
     Key{"metrics.tls_key", At<&C::metrics, &C::Metrics::tls_key>, "The certificate's key."}.Check(AbsoluteOrEmpty),
-    Key{"metrics.tls_ca", At<&C::metrics, &C::Metrics::tls_ca>, "Whose certificates clients must have. Empty: clients need none."}
+    Key{"metrics.tls_ca", At<&C::metrics, &C::Metrics::tls_ca>,
+        "Whose certificates clients must have. Empty: clients need none."}
         .Check(AbsoluteOrEmpty),
 
     Key{"tracing.endpoint", At<&C::tracing, &C::Tracing::endpoint>,
-        "URL of an OpenTelemetry collector that spans are posted to (OTLP/HTTP, as http://127.0.0.1:4318/v1/traces). Empty: none."}
+        "URL of an OpenTelemetry collector that spans are posted to (OTLP/HTTP, as http://127.0.0.1:4318/v1/traces). "
+        "Empty: none."}
         .Check(UrlOrEmpty),
 
     Key{"limits.lifecycle_threads", At<&C::limits, &C::Limits::lifecycle_threads>,
@@ -335,16 +350,19 @@ const Key kRuntimeKeys[] = {
         AbsoluteOrEmpty),
     Key{"root", At<&Runtime::root>, "Folder of the runtime's own state. Empty: <run_root>/oci/<handler>."}.Check(
         AbsoluteOrEmpty),
-    Key{"annotations", At<&Runtime::annotations>, "Annotations for every config.json, for the runtime to read: key=value."}.Check(
-        Annotation),
+    Key{"annotations", At<&Runtime::annotations>,
+        "Annotations for every config.json, for the runtime to read: key=value."}
+        .Check(Annotation),
     Key{"allowed_annotations", At<&Runtime::allowed_annotations>,
-        "Annotations of pods and containers that go into config.json; \"*\" at the end stands for anything. Whoever may make "
+        "Annotations of pods and containers that go into config.json; \"*\" at the end stands for anything. Whoever "
+        "may make "
         "pods decides on them."}
         .Check(NotEmpty),
     Key{"privileged_without_host_devices", At<&Runtime::privileged_without_host_devices>,
         "Privileged containers get no devices of the host but those they name."},
     Key{"systemd_containers", At<&Runtime::systemd_containers>,
-        "A container that starts systemd, or what is called /sbin/init, gets what that needs: its own cgroup to write to (cgroup v2 "
+        "A container that starts systemd, or what is called /sbin/init, gets what that needs: its own cgroup to write "
+        "to (cgroup v2 "
         "only), file systems in memory on /run, /run/lock, /tmp and /var/log/journal."},
 };
 

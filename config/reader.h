@@ -51,7 +51,7 @@ class Reader {
   std::string Place(const YAML::Node& node) const;
 
   Config& config_;
-  std::string name_;                           // of the document being read
+  std::string name_;  // of the document being read
   bool has_lines_ = true;
   std::map<std::string, std::string> places_;  // where a key was last set, "file:line"
   std::vector<std::string> problems_;

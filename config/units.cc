@@ -80,8 +80,9 @@ std::string FormatMode(FileMode mode) {
 }
 
 std::optional<Ulimit> ParseUlimit(std::string_view text) {
-  constexpr std::array<std::string_view, 16> kNames = {"as",      "core",  "cpu",    "data",     "fsize", "locks",  "memlock", "msgqueue",
-                                                       "nice",    "nofile", "nproc", "rss",      "rtprio", "rttime", "sigpending", "stack"};
+  constexpr std::array<std::string_view, 16> kNames = {"as",      "core",     "cpu",        "data",   "fsize", "locks",
+                                                       "memlock", "msgqueue", "nice",       "nofile", "nproc", "rss",
+                                                       "rtprio",  "rttime",   "sigpending", "stack"};
   const size_t equals = text.find('=');
   if (equals == std::string_view::npos) return std::nullopt;
   Ulimit out{.name = text.substr(0, equals)};

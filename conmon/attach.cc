@@ -89,8 +89,8 @@ void AttachHub::Receive(uint32_t index) {
     return;
   }
   if (got == 0) return ClientEnded(index);
-  const bool sound = memory_.bytes[0] == static_cast<char>(AttachFrame::kStdin) &&
-                     static_cast<size_t>(got) <= 1 + kAttachDataLimit;
+  const bool sound =
+      memory_.bytes[0] == static_cast<char>(AttachFrame::kStdin) && static_cast<size_t>(got) <= 1 + kAttachDataLimit;
   if (!sound) return Close(index);
   at_ = 1;
   left_ = static_cast<size_t>(got) - 1;
@@ -161,8 +161,10 @@ void AttachHub::Resume() {
 int AttachHub::CloseStdin() {
   if (terminal_) return ENOTTY;
   if (!stdin_) return EPIPE;
-  if (paused()) close_when_drained_ = true;
-  else ShutStdin();
+  if (paused())
+    close_when_drained_ = true;
+  else
+    ShutStdin();
   return 0;
 }
 
@@ -176,7 +178,8 @@ void AttachHub::ShutStdin() {
     client_[i].reads = false;
     shutdown(client_[i].fd.get(), SHUT_RD);
     // What is queued would keep its sender waiting for room, for ever; nothing is pending in memory_ any more.
-    while (recv(client_[i].fd.get(), memory_.bytes, sizeof memory_.bytes, MSG_DONTWAIT) > 0) {}
+    while (recv(client_[i].fd.get(), memory_.bytes, sizeof memory_.bytes, MSG_DONTWAIT) > 0) {
+    }
     poller_.Remove(client_[i].fd.get());
     poller_.Add(client_[i].fd.get(), kNothing, Source::kAttach, i);
   }

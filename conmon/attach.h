@@ -1,5 +1,6 @@
-// Attach clients: each gets a copy of the output, and what they send is merged into the container's stdin in the order in
-// which it arrives. A client's socket buffer is its only buffer: one that lets it fill up is dropped, and the log never waits.
+// Attach clients: each gets a copy of the output, and what they send is merged into the container's stdin in the order
+// in which it arrives. A client's socket buffer is its only buffer: one that lets it fill up is dropped, and the log
+// never waits.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +24,8 @@ class AttachHub {
  public:
   AttachHub(Poller& poller, StdinMemory& memory) : poller_(poller), memory_(memory) {}
 
-  // The container's stdin, non-blocking: the write end of a pipe or a duplicate of the terminal's master. `once`: the end
-  // of the first client's stdin closes it.
+  // The container's stdin, non-blocking: the write end of a pipe or a duplicate of the terminal's master. `once`: the
+  // end of the first client's stdin closes it.
   void SetStdin(base::UniqueFd fd, bool terminal, bool once);
 
   // Makes a client; `out` is its end for the other side. Returns an errno or 0.
@@ -46,7 +47,7 @@ class AttachHub {
   struct Client {
     base::UniqueFd fd;
     uint32_t flags = 0;
-    bool reads = false;   // its stdin is wanted and has not ended
+    bool reads = false;  // its stdin is wanted and has not ended
   };
 
   bool paused() const { return left_ > 0; }
@@ -69,7 +70,7 @@ class AttachHub {
   bool terminal_ = false;
   bool once_ = false;
   bool close_when_drained_ = false;
-  size_t at_ = 0;    // what waits for the container: memory_.bytes[at_, at_ + left_)
+  size_t at_ = 0;  // what waits for the container: memory_.bytes[at_, at_ + left_)
   size_t left_ = 0;
 };
 

@@ -48,12 +48,19 @@ Result<std::optional<Packet>> Receive(int fd) {
 Status Refusal(int error) {
   base::Error out = FailErrno(error, "monitor").value();
   switch (error) {
-    case ESRCH: out = {.code = Code::kFailedPrecondition, .message = "container is not running", .err = error}; break;
+    case ESRCH:
+      out = {.code = Code::kFailedPrecondition, .message = "container is not running", .err = error};
+      break;
     case ENOTTY:
     case EPIPE:
-    case EBUSY: out.code = Code::kFailedPrecondition; break;
-    case EAGAIN: out = {.code = Code::kResourceExhausted, .message = "too many attach clients", .err = error}; break;
-    default: break;
+    case EBUSY:
+      out.code = Code::kFailedPrecondition;
+      break;
+    case EAGAIN:
+      out = {.code = Code::kResourceExhausted, .message = "too many attach clients", .err = error};
+      break;
+    default:
+      break;
   }
   return tl::make_unexpected(std::move(out));
 }
@@ -92,7 +99,8 @@ Result<Reply> MonitorConnection::Call(MessageType type, uint32_t a, uint32_t b, 
       exit_ = packet->reply;
       continue;
     }
-    if (packet->reply.type == MessageType::kMalformed) return Fail(Code::kInternal, "monitor: did not understand request");
+    if (packet->reply.type == MessageType::kMalformed)
+      return Fail(Code::kInternal, "monitor: did not understand request");
     if (packet->reply.id != request.id) continue;  // of a call whose context had ended
     if (packet->reply.error != 0) return tl::make_unexpected(Refusal(packet->reply.error).error());
     if (passed != nullptr) *passed = std::move(packet->passed);

@@ -45,25 +45,27 @@ struct LaunchOptions {
   int cgroup = -1;                       // folder descriptor of the v2 cgroup that the monitor is born in
   std::vector<base::Path> join;          // cgroup v1 folders that the monitor enters, at most kJoinLimit
   base::Path cgroup_root = "/sys/fs/cgroup";
-  // Moves the monitor where it shall live, for what can only be done to a process that runs. Called once, while the monitor is
-  // already at its create. An error ends the monitor, as when create failed; a container that create had finished by then is left.
+  // Moves the monitor where it shall live, for what can only be done to a process that runs. Called once, while the
+  // monitor is already at its create. An error ends the monitor, as when create failed; a container that create had
+  // finished by then is left.
   std::function<base::Status(pid_t monitor)> place;
 };
 
 struct Launched {
   base::Child monitor;  // Release() it once it shall outlive us; reap it while we are its parent
   uint64_t monitor_start_time = 0;
-  pid_t pid = -1;       // the container's first process, created and not yet started
+  pid_t pid = -1;  // the container's first process, created and not yet started
   uint64_t start_time = 0;
 };
 
-// Blocks until the runtime's create has ended. On failure the socket, the monitor, and what create left running are gone;
-// an exit file made here is removed; the message holds the runtime's own error text. kInternal when create failed,
-// kDeadlineExceeded or kCancelled when the context or create_limit ended first.
+// Blocks until the runtime's create has ended. On failure the socket, the monitor, and what create left running are
+// gone; an exit file made here is removed; the message holds the runtime's own error text. kInternal when create
+// failed, kDeadlineExceeded or kCancelled when the context or create_limit ended first.
 base::Result<Launched> LaunchMonitor(const LaunchOptions& options, const base::Context& context);
 
-// Opens the exit file, making it with kExitFileSize bytes of its own blocks when it is missing or short. Nothing is flushed:
-// the record's own flush covers the content, the folder is the caller's. An existing record is kept: kAlreadyExists.
+// Opens the exit file, making it with kExitFileSize bytes of its own blocks when it is missing or short. Nothing is
+// flushed: the record's own flush covers the content, the folder is the caller's. An existing record is kept:
+// kAlreadyExists.
 base::Result<base::UniqueFd> MakeExitFile(const base::Path& path);
 
 // The record; nothing while there is none: no file, still zero, or torn.
@@ -72,9 +74,9 @@ base::Result<std::optional<ExitRecord>> ReadExitRecord(const base::Path& path);
 // The text of a runtime's log for people: the last error message of JSON lines, or else the text as it is, trimmed.
 std::string RuntimeErrorText(std::string_view log);
 
-// One connection to a monitor. Not thread-safe; connections are cheap, so the event loop keeps one for the exit and each
-// call makes its own. Every request waits for the reply within the context; an error kUnavailable means that the monitor
-// is gone or too busy to accept.
+// One connection to a monitor. Not thread-safe; connections are cheap, so the event loop keeps one for the exit and
+// each call makes its own. Every request waits for the reply within the context; an error kUnavailable means that the
+// monitor is gone or too busy to accept.
 class MonitorConnection {
  public:
   static base::Result<MonitorConnection> Connect(const base::Path& socket, const base::Context& context);
@@ -91,9 +93,9 @@ class MonitorConnection {
   base::Status Subscribe(const base::Context& context);
   base::Status Acknowledge(const base::Context& context);
 
-  // The exit notification if it has come; nothing when there is none yet. Never blocks. kUnavailable when the monitor has
-  // closed the connection: then the exit file says whether there is a record. `durable` of the reply says whether it is
-  // in that file.
+  // The exit notification if it has come; nothing when there is none yet. Never blocks. kUnavailable when the monitor
+  // has closed the connection: then the exit file says whether there is a record. `durable` of the reply says whether
+  // it is in that file.
   base::Result<std::optional<Reply>> Poll();
 
  private:

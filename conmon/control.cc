@@ -10,7 +10,9 @@
 
 namespace berth::conmon {
 
-bool ControlServer::Start() { return poller_.Add(listener_.get(), EPOLLIN, Source::kListen); }
+bool ControlServer::Start() {
+  return poller_.Add(listener_.get(), EPOLLIN, Source::kListen);
+}
 
 void ControlServer::OnAccept() {
   base::UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));

@@ -35,7 +35,8 @@ int PollUntil(pollfd* fds, nfds_t count, base::TimePoint until) {
 
 void EmptySignals(int fd) {
   signalfd_siginfo info;
-  while (read(fd, &info, sizeof info) > 0) {}
+  while (read(fd, &info, sizeof info) > 0) {
+  }
 }
 
 bool MakePipe(base::UniqueFd& reader, base::UniqueFd& writer) {
@@ -65,8 +66,8 @@ uint64_t ReadNumber(const char* path) {
   return got > 0 ? LeadingNumber({text, static_cast<size_t>(got)}) : 0;
 }
 
-// What we ignore and block must not be inherited by the container. By system call: the C library's functions, posix_spawn
-// included, leave the two signals that they use themselves ignored.
+// What we ignore and block must not be inherited by the container. By system call: the C library's functions,
+// posix_spawn included, leave the two signals that they use themselves ignored.
 void ResetSignals() {
   const struct {
     uint64_t handler = 0;  // SIG_DFL
@@ -74,15 +75,16 @@ void ResetSignals() {
     uint64_t restorer = 0;
     uint64_t mask = 0;
   } by_default;
-  for (int signal = 1; signal <= 64; ++signal) syscall(SYS_rt_sigaction, signal, &by_default, nullptr, sizeof by_default.mask);
+  for (int signal = 1; signal <= 64; ++signal)
+    syscall(SYS_rt_sigaction, signal, &by_default, nullptr, sizeof by_default.mask);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// Starts `argv` in a process group of its own with `streams` as 0, 1 and 2; a negative one leaves ours, which is /dev/null.
-// Returns an errno or 0. vfork: this process has one thread and no signal handlers, and its child borrows its memory
-// until it runs the program, so that errors come back without a pipe.
+// Starts `argv` in a process group of its own with `streams` as 0, 1 and 2; a negative one leaves ours, which is
+// /dev/null. Returns an errno or 0. vfork: this process has one thread and no signal handlers, and its child borrows
+// its memory until it runs the program, so that errors come back without a pipe.
 int Start(char** argv, const int (&streams)[3], pid_t& pid) {
   volatile int error = 0;
   const pid_t child = vfork();
@@ -99,7 +101,8 @@ int Start(char** argv, const int (&streams)[3], pid_t& pid) {
     _exit(127);
   }
   if (error != 0) {
-    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {}
+    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
     return error;
   }
   pid = child;
@@ -208,12 +211,14 @@ bool Creation::MakeConsole(SyncMessage& message) {
 }
 
 bool Creation::Spawn(SyncMessage& message) {
-  // The runtime names the socket through our own descriptor: short enough for sun_path however long the folder's path is.
+  // The runtime names the socket through our own descriptor: short enough for sun_path however long the folder's path
+  // is.
   static Text<64> console;
   console.Add("/proc/").Add(static_cast<uint64_t>(getpid())).Add("/fd/");
   console.Add(static_cast<uint64_t>(run_folder_ ? run_folder_.get() : 0)).Add("/").Add(kConsoleName);
   for (char** argument = options_.runtime; *argument != nullptr; ++argument) {
-    if (std::string_view(*argument) == kConsoleSocketPlaceholder) *argument = const_cast<char*>(console.c_str());  // NOLINT
+    if (std::string_view(*argument) == kConsoleSocketPlaceholder)
+      *argument = const_cast<char*>(console.c_str());  // NOLINT
   }
   const int streams[3] = {child_in_.get(), child_out_.get(), child_err_.get()};
   const int error = Start(options_.runtime, streams, runtime_);
@@ -260,7 +265,8 @@ bool Creation::AwaitEvent(SyncMessage& message, base::TimePoint until) {
     return false;
   }
   if (fds[0].revents != 0) EmptySignals(signals_);
-  if (fds[2].revents != 0) console_.Reset(accept4(console_listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (fds[2].revents != 0)
+    console_.Reset(accept4(console_listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (fds[3].revents != 0) ReceiveMaster();
   if (base::Monotonic::now() < until) return true;
   message.timed_out = 1;
@@ -287,8 +293,10 @@ bool Creation::Adopt(SyncMessage& message) {
     while (!out && base::Monotonic::now() < until) {
       pollfd fd = {console_ ? console_.get() : console_listener_.get(), POLLIN, 0};
       if (PollUntil(&fd, 1, until) <= 0) break;
-      if (console_) ReceiveMaster();
-      else console_.Reset(accept4(console_listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (console_)
+        ReceiveMaster();
+      else
+        console_.Reset(accept4(console_listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     }
     err.Reset();
     if (out && options_.stdin_open) in.Reset(fcntl(out.get(), F_DUPFD_CLOEXEC, 0));

@@ -20,8 +20,12 @@ bool Take(std::string_view& content, std::string_view key, uint64_t max, uint64_
   return true;
 }
 
-uint64_t NotNegative(int64_t value) { return value < 0 ? 0 : static_cast<uint64_t>(value); }
-uint64_t Capped(uint64_t value) { return value < kMaxNumber ? value : kMaxNumber; }
+uint64_t NotNegative(int64_t value) {
+  return value < 0 ? 0 : static_cast<uint64_t>(value);
+}
+uint64_t Capped(uint64_t value) {
+  return value < kMaxNumber ? value : kMaxNumber;
+}
 
 }  // namespace
 

@@ -22,11 +22,11 @@
 namespace berth::conmon {
 
 struct ExitRecord {
-  int32_t code = 0;          // 0 to 255; 128 + n for death by signal n
-  int32_t signal = 0;        // 0 unless a signal ended it
-  uint64_t oom_kills = 0;    // of the container's cgroup, by the kernel's counter
-  uint64_t dropped = 0;      // log records that could not be written
-  int64_t finished_at = 0;   // nanoseconds since the Unix epoch
+  int32_t code = 0;         // 0 to 255; 128 + n for death by signal n
+  int32_t signal = 0;       // 0 unless a signal ended it
+  uint64_t oom_kills = 0;   // of the container's cgroup, by the kernel's counter
+  uint64_t dropped = 0;     // log records that could not be written
+  int64_t finished_at = 0;  // nanoseconds since the Unix epoch
   bool operator==(const ExitRecord&) const = default;
 };
 

@@ -32,7 +32,8 @@ Status Check(const LaunchOptions& options) {
     return Fail(Code::kInvalidArgument, "monitor: log limit ", options.log_limit, " is not in 1 to ", kLogLimitMax);
   }
   const bool placed = std::ranges::find(options.runtime, kConsoleSocketPlaceholder) != options.runtime.end();
-  if (placed != options.terminal) return Fail(Code::kInvalidArgument, "monitor: console socket without terminal or reverse");
+  if (placed != options.terminal)
+    return Fail(Code::kInvalidArgument, "monitor: console socket without terminal or reverse");
   return {};
 }
 
@@ -46,7 +47,9 @@ std::vector<std::string> Arguments(const LaunchOptions& options, std::chrono::mi
                                   Cat("--drain-ms=", options.drain.count()),
                                   Cat("--create-ms=", create_limit.count()),
                                   Cat("--terminal=", options.terminal ? "yes" : "no"),
-                                  Cat("--stdin=", !options.stdin_open ? "no" : options.stdin_once ? "once" : "open")};
+                                  Cat("--stdin=", !options.stdin_open  ? "no"
+                                                  : options.stdin_once ? "once"
+                                                                       : "open")};
   if (!options.runtime_log.empty()) out.push_back(Cat("--runtime-log=", options.runtime_log.native()));
   if (!options.log.empty()) out.push_back(Cat("--log=", options.log.native()));
   for (const base::Path& folder : options.join) out.push_back(Cat("--join=", folder.native()));
@@ -160,13 +163,15 @@ Result<Launched> LaunchMonitor(const LaunchOptions& options, const base::Context
   Status placed;
   if (options.place) placed = options.place(launch.monitor_pid());
   // A monitor that has given up cannot be placed: then its own reason is the one that counts.
-  if (!placed && !launch.has_message()) return tl::make_unexpected(base::Wrap(std::move(placed).error(), "place monitor of ", options.id));
+  if (!placed && !launch.has_message())
+    return tl::make_unexpected(base::Wrap(std::move(placed).error(), "place monitor of ", options.id));
   ASSIGN_OR_RETURN(const SyncMessage message, launch.Await(context), "create container ", options.id);
   if (message.ok == 0) {
     const std::string text = RuntimeErrorText({message.text, message.text_length});
     const Code code = message.timed_out != 0 ? Code::kDeadlineExceeded : Code::kInternal;
     if (message.exit_code <= 0) return Fail(code, "create container ", options.id, ": ", text);
-    return Fail(code, "create container ", options.id, ": ", options.runtime[0], " exited with ", message.exit_code, ": ", text);
+    return Fail(code, "create container ", options.id, ": ", options.runtime[0], " exited with ", message.exit_code,
+                ": ", text);
   }
   if (!placed) {
     launch.KillMonitor();  // it waits for nobody's word any more

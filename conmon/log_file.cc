@@ -12,7 +12,8 @@
 namespace berth::conmon {
 namespace {
 
-// Not through a link, and not waiting for the reader of a FIFO: the path is the caller's, the folder may not be ours alone.
+// Not through a link, and not waiting for the reader of a FIFO: the path is the caller's, the folder may not be ours
+// alone.
 int OpenLog(const char* path, base::UniqueFd& out) {
   const mode_t mask = umask(0);
   int fd = -1;
@@ -86,9 +87,12 @@ void LogFile::Flush() {
   if (vectors_ > 0 && failing_ && !Recover()) error = error_;
   while (at < vectors_ && error == 0) {
     const ssize_t wrote = writev(fd_.get(), memory_.vectors + at, static_cast<int>(vectors_ - at));
-    if (wrote > 0) at = Advance(at, static_cast<size_t>(wrote));
-    else if (wrote == 0) error = ENOSPC;
-    else if (errno != EINTR) error = errno;
+    if (wrote > 0)
+      at = Advance(at, static_cast<size_t>(wrote));
+    else if (wrote == 0)
+      error = ENOSPC;
+    else if (errno != EINTR)
+      error = errno;
   }
   if (error != 0) Fail(error, at);
   vectors_ = 0;

@@ -1,10 +1,12 @@
-// The container's log file: whole records in, never a torn or interleaved one out, and never an error that stops a reader.
+// The container's log file: whole records in, never a torn or interleaved one out, and never an error that stops a
+// reader.
 //
-// Format: Kubernetes' CRI log, "<time> <stream> <tag> <content>\n", time in UTC with nine digits, tag F for a whole line and
-// P for a piece of one.
+// Format: Kubernetes' CRI log, "<time> <stream> <tag> <content>\n", time in UTC with nine digits, tag F for a whole
+// line and P for a piece of one.
 //
-// When the disk refuses a write, the rest of the record that was half written is kept and finished before anything else;
-// records that come meanwhile are dropped whole and counted, and once writing works again a record on stderr says how many.
+// When the disk refuses a write, the rest of the record that was half written is kept and finished before anything
+// else; records that come meanwhile are dropped whole and counted, and once writing works again a record on stderr says
+// how many.
 #pragma once
 
 #include <sys/uio.h>
@@ -31,8 +33,8 @@ class LogFile {
  public:
   explicit LogFile(LogMemory& memory) : memory_(memory) {}
 
-  // Opens for appending, makes the file 0640 when missing. Returns an errno or 0; on an error, what was open stays in use.
-  // A null path means that everything is discarded.
+  // Opens for appending, makes the file 0640 when missing. Returns an errno or 0; on an error, what was open stays in
+  // use. A null path means that everything is discarded.
   int Open(const char* path);
   // Opens the same path anew, then lets go of the old file. Returns an errno or 0.
   int Reopen();

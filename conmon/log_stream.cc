@@ -39,8 +39,10 @@ void LogStream::Took(size_t count, LogFile& log) {
   const bool moved = at != memory_.bytes;
   carry_ = static_cast<size_t>(end - at);
   if (moved && carry_ > 0) std::memmove(memory_.bytes, at, carry_);
-  if (carry_ == 0) partial_due_ = base::TimePoint::max();
-  else if (moved || !had_carry) partial_due_ = base::Monotonic::now() + partial_;
+  if (carry_ == 0)
+    partial_due_ = base::TimePoint::max();
+  else if (moved || !had_carry)
+    partial_due_ = base::Monotonic::now() + partial_;
 }
 
 void LogStream::FlushPartial(LogFile& log) {

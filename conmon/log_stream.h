@@ -41,8 +41,8 @@ class LogStream {
   StreamMemory& memory_;
   size_t limit_;
   std::chrono::milliseconds partial_;
-  size_t carry_ = 0;  // bytes at the front that wait for the end of their line; at most limit_
-  bool quiet_ = true; // nothing large has come since release_due_ was set
+  size_t carry_ = 0;   // bytes at the front that wait for the end of their line; at most limit_
+  bool quiet_ = true;  // nothing large has come since release_due_ was set
   base::TimePoint partial_due_ = base::TimePoint::max();
   base::TimePoint release_due_ = base::TimePoint::max();
 };

@@ -60,13 +60,19 @@ void Monitor::Run() {
 
 void Monitor::Dispatch(Source source, uint32_t index, uint32_t events) {
   switch (source) {
-    case Source::kSignal: return ReapChildren();
-    case Source::kListen: return control_.OnAccept();
+    case Source::kSignal:
+      return ReapChildren();
+    case Source::kListen:
+      return control_.OnAccept();
     case Source::kStdout:
-    case Source::kStderr: return Read(source);
-    case Source::kStdin: return attach_.OnStdin();
-    case Source::kControl: return control_.OnReadable(index);
-    case Source::kAttach: return attach_.OnClient(index, events);
+    case Source::kStderr:
+      return Read(source);
+    case Source::kStdin:
+      return attach_.OnStdin();
+    case Source::kControl:
+      return control_.OnReadable(index);
+    case Source::kAttach:
+      return attach_.OnClient(index, events);
     case Source::kOom:
       if (oom_.Notified()) return;
       poller_.Remove(oom_.fd());
@@ -100,7 +106,8 @@ void Monitor::CloseStream(Source source) {
 
 void Monitor::ReapChildren() {
   signalfd_siginfo ignored;
-  while (read(signals_, &ignored, sizeof ignored) > 0) {}
+  while (read(signals_, &ignored, sizeof ignored) > 0) {
+  }
   while (true) {
     siginfo_t info{};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
@@ -135,8 +142,10 @@ void Monitor::Tick(base::TimePoint now) {
   out_.Tick(now, log_);
   err_.Tick(now, log_);
   if (now >= log_retry_ && log_.failing()) log_.Recover();
-  if (!log_.failing()) log_retry_ = base::TimePoint::max();
-  else if (now >= log_retry_ || log_retry_ == base::TimePoint::max()) log_retry_ = now + kRetry;
+  if (!log_.failing())
+    log_retry_ = base::TimePoint::max();
+  else if (now >= log_retry_ || log_retry_ == base::TimePoint::max())
+    log_retry_ = now + kRetry;
   if (now < state_due_) return;
   if (state_ == State::kUnwritten) return Record();
   // Someone else still holds the output: one last look at what is in the pipes. Twice, because there is room for what a
@@ -161,8 +170,8 @@ void Monitor::Finish() {
 void Monitor::Record() {
   char text[kExitRecordLimit];
   const size_t size = FormatExitRecord(record_, text);
-  const bool durable = pwrite(exit_file_.get(), text, size, 0) == static_cast<ssize_t>(size) &&
-                       fdatasync(exit_file_.get()) == 0;
+  const bool durable =
+      pwrite(exit_file_.get(), text, size, 0) == static_cast<ssize_t>(size) && fdatasync(exit_file_.get()) == 0;
   const bool first = state_ == State::kDraining;
   state_ = durable ? State::kDone : State::kUnwritten;
   state_due_ = durable ? base::TimePoint::max() : base::Monotonic::now() + kRetry;
@@ -192,15 +201,20 @@ void Monitor::Handle(const Request& request, Reply& reply, base::UniqueFd& passe
 int Monitor::Do(const Request& request, base::UniqueFd& passed) {
   const bool ended = state_ == State::kUnwritten || state_ == State::kDone;
   switch (request.type) {
-    case MessageType::kReopenLog: return ended ? ESRCH : log_.Reopen();
-    case MessageType::kResize: return ended ? ESRCH : Resize(request.a, request.b);
-    case MessageType::kAttach: return ended ? ESRCH : attach_.Attach(request.a, passed);
-    case MessageType::kCloseStdin: return ended ? ESRCH : attach_.CloseStdin();
+    case MessageType::kReopenLog:
+      return ended ? ESRCH : log_.Reopen();
+    case MessageType::kResize:
+      return ended ? ESRCH : Resize(request.a, request.b);
+    case MessageType::kAttach:
+      return ended ? ESRCH : attach_.Attach(request.a, passed);
+    case MessageType::kCloseStdin:
+      return ended ? ESRCH : attach_.CloseStdin();
     case MessageType::kAcknowledge:
       if (!ended) return EBUSY;
       acknowledged_ = true;
       return 0;
-    default: return 0;
+    default:
+      return 0;
   }
 }
 

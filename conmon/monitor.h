@@ -1,4 +1,5 @@
-// One container's monitor after its creation: everything that happens until the container has ended and berthd can know.
+// One container's monitor after its creation: everything that happens until the container has ended and berthd can
+// know.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ class Monitor final : private ControlHandler {
 
   // Opens the log. Returns an errno or 0.
   int OpenLog() { return log_.Open(options_.log); }
-  // Takes over the descriptors of what was created; false, with errno set, when there are no descriptors or memory for it.
+  // Takes over the descriptors of what was created; false, with errno set, when there are no descriptors or memory for
+  // it.
   bool Adopt(Creation& creation, uint64_t start_time);
   // Returns when the exit record is durable and told, or was acknowledged.
   void Run();

@@ -82,4 +82,6 @@ int Main(std::span<char*> argv) {
 }  // namespace
 }  // namespace berth::conmon
 
-int main(int argc, char** argv) { return berth::conmon::Main({argv, static_cast<size_t>(argc) + 1}); }
+int main(int argc, char** argv) {
+  return berth::conmon::Main({argv, static_cast<size_t>(argc) + 1});
+}

@@ -100,7 +100,9 @@ bool OomWatch::Start(const char* cgroup_root, pid_t pid) {
   return event_.valid();
 }
 
-uint32_t OomWatch::events() const { return event_ ? EPOLLIN : EPOLLPRI; }
+uint32_t OomWatch::events() const {
+  return event_ ? EPOLLIN : EPOLLPRI;
+}
 
 bool OomWatch::Notified() {
   uint64_t count = 0;

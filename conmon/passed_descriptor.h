@@ -11,7 +11,8 @@
 
 namespace berth::conmon {
 
-// recvmsg(2) that does not wait: the count of bytes, -1 with errno. `passed` is the one descriptor that came with them, or none.
+// recvmsg(2) that does not wait: the count of bytes, -1 with errno. `passed` is the one descriptor that came with them,
+// or none.
 inline ssize_t ReceiveWithDescriptor(int socket, void* bytes, size_t size, base::UniqueFd& passed) {
   iovec part = {bytes, size};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};

@@ -15,8 +15,12 @@ class Poller {
  public:
   Poller() : fd_(epoll_create1(EPOLL_CLOEXEC)) {}
   int fd() const { return fd_.get(); }
-  bool Add(int fd, uint32_t events, Source source, uint32_t index = 0) { return Do(EPOLL_CTL_ADD, fd, events, source, index); }
-  bool Change(int fd, uint32_t events, Source source, uint32_t index = 0) { return Do(EPOLL_CTL_MOD, fd, events, source, index); }
+  bool Add(int fd, uint32_t events, Source source, uint32_t index = 0) {
+    return Do(EPOLL_CTL_ADD, fd, events, source, index);
+  }
+  bool Change(int fd, uint32_t events, Source source, uint32_t index = 0) {
+    return Do(EPOLL_CTL_MOD, fd, events, source, index);
+  }
   void Remove(int fd) { epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
  private:

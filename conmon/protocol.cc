@@ -43,7 +43,9 @@ std::optional<Request> DecodeRequest(std::span<const std::byte> packet) {
   return std::nullopt;
 }
 
-std::optional<Reply> DecodeReply(std::span<const std::byte> packet) { return Whole<Reply>(packet); }
+std::optional<Reply> DecodeReply(std::span<const std::byte> packet) {
+  return Whole<Reply>(packet);
+}
 
 std::optional<SyncMessage> DecodeSync(std::span<const std::byte> content) {
   auto message = Whole<SyncMessage>(content);

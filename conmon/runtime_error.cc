@@ -31,8 +31,8 @@ std::optional<uint32_t> HexPoint(std::string_view digits) {
   return point;
 }
 
-// The JSON string whose inside starts `text`, up to its closing quote; nothing when it is cut or wrong. Both halves of a
-// surrogate pair become U+FFFD: this is text for people.
+// The JSON string whose inside starts `text`, up to its closing quote; nothing when it is cut or wrong. Both halves of
+// a surrogate pair become U+FFFD: this is text for people.
 std::optional<std::string> JsonString(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -43,11 +43,19 @@ std::optional<std::string> JsonString(std::string_view text) {
     }
     if (++i == text.size()) break;
     switch (text[i]) {
-      case 'n': out.push_back('\n'); break;
-      case 't': out.push_back('\t'); break;
-      case 'r': out.push_back('\r'); break;
+      case 'n':
+        out.push_back('\n');
+        break;
+      case 't':
+        out.push_back('\t');
+        break;
+      case 'r':
+        out.push_back('\r');
+        break;
       case 'b':
-      case 'f': out.push_back(' '); break;
+      case 'f':
+        out.push_back(' ');
+        break;
       case 'u': {
         const auto point = HexPoint(text.substr(i + 1));
         if (!point) return std::nullopt;
@@ -55,7 +63,8 @@ std::optional<std::string> JsonString(std::string_view text) {
         i += 4;
         break;
       }
-      default: out.push_back(text[i]);
+      default:
+        out.push_back(text[i]);
     }
   }
   return std::nullopt;

@@ -1,4 +1,5 @@
-// Text in a fixed buffer: the monitor formats without stdio, whose locale and buffers would cost memory in each of them.
+// Text in a fixed buffer: the monitor formats without stdio, whose locale and buffers would cost memory in each of
+// them.
 #pragma once
 
 #include <cstddef>

@@ -12,8 +12,8 @@
 
 namespace berth::conmon {
 
-// The address of `name` in the folder that `folder` is open on. Valid in this process while `folder` is open. Nothing when
-// `name` alone is too long.
+// The address of `name` in the folder that `folder` is open on. Valid in this process while `folder` is open. Nothing
+// when `name` alone is too long.
 inline std::optional<sockaddr_un> AddressIn(int folder, std::string_view name) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

@@ -32,9 +32,11 @@ base::Result<Wanted> Choose(const cri::LinuxContainerSecurityContext& security) 
   if (security.has_apparmor()) {
     const cri::SecurityProfile& profile = security.apparmor();
     if (profile.profile_type() == Type::Localhost) return local(profile.localhost_ref());
-    if (!profile.localhost_ref().empty()) return Fail(Code::kInvalidArgument, "apparmor.localhost_ref is for profile type Localhost alone");
+    if (!profile.localhost_ref().empty())
+      return Fail(Code::kInvalidArgument, "apparmor.localhost_ref is for profile type Localhost alone");
     if (profile.profile_type() != Type::RuntimeDefault && profile.profile_type() != Type::Unconfined) {
-      return Fail(Code::kInvalidArgument, "apparmor.profile_type ", static_cast<int>(profile.profile_type()), " is unknown");
+      return Fail(Code::kInvalidArgument, "apparmor.profile_type ", static_cast<int>(profile.profile_type()),
+                  " is unknown");
     }
     return Wanted{.type = profile.profile_type()};
   }
@@ -48,12 +50,14 @@ base::Result<Wanted> Choose(const cri::LinuxContainerSecurityContext& security) 
 
 bool IsLoaded(std::string_view profiles, std::string_view name) {
   const auto lines = base::Split(profiles, '\n');  // "name (enforce)"
-  return std::any_of(lines.begin(), lines.end(), [&](std::string_view line) { return line.substr(0, line.rfind(" (")) == name; });
+  return std::any_of(lines.begin(), lines.end(),
+                     [&](std::string_view line) { return line.substr(0, line.rfind(" (")) == name; });
 }
 
 }  // namespace
 
-base::Result<std::string> MapApparmor(const cri::LinuxContainerSecurityContext& security, bool default_loads, const base::Path& sys) {
+base::Result<std::string> MapApparmor(const cri::LinuxContainerSecurityContext& security, bool default_loads,
+                                      const base::Path& sys) {
   ASSIGN_OR_RETURN(const Wanted wanted, Choose(security));
   if (wanted.type == Type::Unconfined) return std::string();
   const bool here = HasApparmor(sys);
@@ -61,11 +65,16 @@ base::Result<std::string> MapApparmor(const cri::LinuxContainerSecurityContext& 
     if (!here || security.privileged()) return std::string();
     if (default_loads) return std::string(kApparmorDefault);
     if (!wanted.asked) return std::string();
-    return Fail(Code::kFailedPrecondition, "apparmor: apparmor_parser is not installed, so profile ", kApparmorDefault, " cannot be loaded");
+    return Fail(Code::kFailedPrecondition, "apparmor: apparmor_parser is not installed, so profile ", kApparmorDefault,
+                " cannot be loaded");
   }
-  if (!here) return Fail(Code::kInvalidArgument, "apparmor: this host has no AppArmor, so profile \"", wanted.name, "\" cannot be applied");
-  ASSIGN_OR_RETURN(const std::string profiles, base::ReadFile(sys / "kernel/security/apparmor/profiles", kMaxProfiles), "apparmor");
-  if (!IsLoaded(profiles, wanted.name)) return Fail(Code::kInvalidArgument, "apparmor: profile \"", wanted.name, "\" is not loaded");
+  if (!here)
+    return Fail(Code::kInvalidArgument, "apparmor: this host has no AppArmor, so profile \"", wanted.name,
+                "\" cannot be applied");
+  ASSIGN_OR_RETURN(const std::string profiles, base::ReadFile(sys / "kernel/security/apparmor/profiles", kMaxProfiles),
+                   "apparmor");
+  if (!IsLoaded(profiles, wanted.name))
+    return Fail(Code::kInvalidArgument, "apparmor: profile \"", wanted.name, "\" is not loaded");
   return wanted.name;
 }
 

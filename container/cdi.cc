@@ -125,8 +125,11 @@ base::Status CdiDevices::Apply(const std::vector<std::string>& names, oci::Spec&
     RETURN_IF_ERROR(ApplyEdits(*found[i].device, spec, paths, context), "CDI_devices: ", names[i]);
   }
   // What was added must not hide what lies below it.
-  const auto depth = [](const oci::Mount& mount) { return std::count(mount.destination.begin(), mount.destination.end(), '/'); };
-  std::stable_sort(spec.mounts.begin(), spec.mounts.end(), [&](const auto& a, const auto& b) { return depth(a) < depth(b); });
+  const auto depth = [](const oci::Mount& mount) {
+    return std::count(mount.destination.begin(), mount.destination.end(), '/');
+  };
+  std::stable_sort(spec.mounts.begin(), spec.mounts.end(),
+                   [&](const auto& a, const auto& b) { return depth(a) < depth(b); });
   return {};
 }
 

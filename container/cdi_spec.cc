@@ -118,7 +118,8 @@ base::Status ReadHook(const Json& object, const std::string& what, CdiEdits& out
   if (timeout > 0) hook.timeout = static_cast<int>(timeout);
   if (!hook.path.starts_with('/')) return Fail(Code::kInvalidArgument, what, ": path of a hook is not absolute");
   oci::Hooks stages;
-  if (oci::StageOf(stages, stage) == nullptr) return Fail(Code::kInvalidArgument, what, ": hookName \"", stage, "\" is unknown");
+  if (oci::StageOf(stages, stage) == nullptr)
+    return Fail(Code::kInvalidArgument, what, ": hookName \"", stage, "\" is unknown");
   out.hooks.emplace_back(stage, std::move(hook));
   return {};
 }

@@ -32,7 +32,7 @@ struct Container {
   std::string id;
   std::string sandbox_id;
   std::shared_ptr<const cri::ContainerConfig> config;  // as the caller sent it; linux.resources as last updated
-  std::string request_digest;  // of the whole request: a retry is recognised by it
+  std::string request_digest;                          // of the whole request: a retry is recognised by it
 
   // The image as it was at creation: it may be untagged or deleted since, and the kubelet still asks.
   std::string image_id;
@@ -40,14 +40,14 @@ struct Container {
   std::string image_ref;               // name@digest if known, else the id
   std::vector<std::string> chain_ids;  // the layers in use, lowest first, then those of volumes
 
-  std::string copied_owners;           // image::OwnersText of the copies of these layers that are in use; empty: none are
+  std::string copied_owners;  // image::OwnersText of the copies of these layers that are in use; empty: none are
 
   std::vector<std::string> volume_images;  // ids, in the order of the mounts that have an image
 
-  std::string runtime;      // runtime handler's name, never empty
+  std::string runtime;       // runtime handler's name, never empty
   std::string cgroups_path;  // as in config.json; empty when the runtime chose
-  base::Path log_path;      // absolute; empty: output is discarded
-  int stop_signal = 15;     // Linux number
+  base::Path log_path;       // absolute; empty: output is discarded
+  int stop_signal = 15;      // Linux number
   int64_t uid = 0;
   int64_t gid = 0;
   std::vector<int64_t> groups;
@@ -56,10 +56,10 @@ struct Container {
 
   int64_t created_at = 0;  // Unix nanoseconds
   int64_t started_at = 0;
-  bool creating = false;  // CreateContainer has not succeeded yet: not to be shown. Not recorded: a ledger that is not owned
-                          // says the same after a restart
+  bool creating = false;  // CreateContainer has not succeeded yet: not to be shown. Not recorded: a ledger that is not
+                          // owned says the same after a restart
   State state = State::kCreated;
-  Exit exit;  // meaningful in kExited
+  Exit exit;            // meaningful in kExited
   std::string boot_id;  // of the boot that the processes below belong to
   ProcessRef process;
   ProcessRef monitor;

@@ -13,16 +13,22 @@ using base::Fail;
 
 Containers::Containers(Parts parts)
     : parts_(std::move(parts)),
-      store_({.folder = parts_.state_folder, .kind = "container", .encode = Encode, .decode = Decode, .changed = parts_.changed}),
+      store_({.folder = parts_.state_folder,
+              .kind = "container",
+              .encode = Encode,
+              .decode = Decode,
+              .changed = parts_.changed}),
       // Not on the executor of the operations, which wait for exits.
-      watch_(*parts_.loop, *parts_.disk,
-             [this](const std::string& id, std::optional<conmon::ExitRecord> record) { OnExit(id, std::move(record)); }) {}
+      watch_(*parts_.loop, *parts_.disk, [this](const std::string& id, std::optional<conmon::ExitRecord> record) {
+        OnExit(id, std::move(record));
+      }) {}
 
 Containers::~Containers() = default;
 
 base::Result<std::shared_ptr<oci::Runtime>> Containers::RuntimeOf(const std::string& handler) const {
   const auto found = parts_.runtimes->find(handler);
-  if (found == parts_.runtimes->end()) return Fail(Code::kFailedPrecondition, "runtime handler \"", handler, "\" is not configured any more");
+  if (found == parts_.runtimes->end())
+    return Fail(Code::kFailedPrecondition, "runtime handler \"", handler, "\" is not configured any more");
   return found->second;
 }
 
@@ -59,7 +65,8 @@ base::Result<std::string> Containers::RuntimeSpec(const std::string& id) const {
 base::Status Containers::ReopenLog(const std::string& id, const base::Context& context) {
   ASSIGN_OR_RETURN(const auto container, Find(id));
   if (container->state != State::kRunning) {
-    return Fail(Code::kFailedPrecondition, "container ", container->id, " is ", StateName(container->state), ", not running");
+    return Fail(Code::kFailedPrecondition, "container ", container->id, " is ", StateName(container->state),
+                ", not running");
   }
   ASSIGN_OR_RETURN(auto connection, conmon::MonitorConnection::Connect(MonitorSocket(container->id), context));
   return connection.ReopenLog(context);

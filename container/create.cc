@@ -44,7 +44,8 @@ base::Status MakeFolders(int root, const base::Path& path, const Pod& pod) {
   base::Status made = MakeOwnedFolders(root, path, pod);
   if (made) return made;
   const int err = made.error().err;
-  if (err == ENOTDIR || err == ELOOP || err == ENAMETOOLONG || err == ENOENT) made.error().code = Code::kInvalidArgument;
+  if (err == ENOTDIR || err == ELOOP || err == ENAMETOOLONG || err == ENOENT)
+    made.error().code = Code::kInvalidArgument;
   return made;
 }
 
@@ -92,8 +93,8 @@ base::Result<std::string> Containers::CreateBody(const cri::ContainerConfig& con
   });
   if (same) {
     if (same->request_digest == request_digest && same->state == State::kCreated) return same->id;
-    return Fail(Code::kAlreadyExists, "container ", metadata.name(), " attempt ", metadata.attempt(), " exists in sandbox ", pod.id,
-                ": ", same->id, " (", StateName(same->state), ")");
+    return Fail(Code::kAlreadyExists, "container ", metadata.name(), " attempt ", metadata.attempt(),
+                " exists in sandbox ", pod.id, ": ", same->id, " (", StateName(same->state), ")");
   }
 
   Creation creation{.config = config, .pod = pod};
@@ -109,14 +110,17 @@ base::Result<std::string> Containers::CreateBody(const cri::ContainerConfig& con
   container.log_path = LogPath(config, pod);
   container.cgroups_path = CgroupsPath(pod.cgroup_parent, "berth", container.id, parts_.systemd_cgroup);
   ASSIGN_OR_RETURN(creation.runtime, RuntimeOf(pod.runtime));
-  ASSIGN_OR_RETURN(auto ledger, state::Ledger::Load({.run = RunFolder(container.id) / "ledger", .state = StateFolder(container.id) / "ledger"}, true));
+  ASSIGN_OR_RETURN(auto ledger, state::Ledger::Load({.run = RunFolder(container.id) / "ledger",
+                                                     .state = StateFolder(container.id) / "ledger"},
+                                                    true));
   creation.live = std::make_shared<Live>();
   creation.live->ledger = std::move(ledger);
   creation.live->exited.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   creation.live->sooner.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!creation.live->exited || !creation.live->sooner) return base::FailErrno(errno, "eventfd");
 
-  if (base::Status built = Build(creation, context, stage); !built) return tl::make_unexpected(Abandon(creation, std::move(built).error()));
+  if (base::Status built = Build(creation, context, stage); !built)
+    return tl::make_unexpected(Abandon(creation, std::move(built).error()));
   return container.id;
 }
 
@@ -128,37 +132,45 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   ASSIGN_OR_RETURN(creation.image, parts_.images->RefImage(image_name, container.id));
   const image::Image& image = *creation.image;
   if (image::IsArtifact(image)) {
-    return Fail(Code::kInvalidArgument, "image ", config.image().image(), " is an artifact: it can be mounted, not run");
+    return Fail(Code::kInvalidArgument, "image ", config.image().image(),
+                " is an artifact: it can be mounted, not run");
   }
   container.image_id = image.id;
   container.image_name = ImageName(config, image);
   container.image_ref = image.repo_digests.empty() ? image.id : image.repo_digests.front();
   for (const image::Digest& chain_id : image.chain_ids) container.chain_ids.push_back(chain_id.str());
   container.copied_owners = CopiedOwners(creation.pod);
-  ASSIGN_OR_RETURN(container.stop_signal, StopSignal(static_cast<int>(config.stop_signal()), creation.image->config.stop_signal));
+  ASSIGN_OR_RETURN(container.stop_signal,
+                   StopSignal(static_cast<int>(config.stop_signal()), creation.image->config.stop_signal));
   const auto& namespaces = NamespacesOf(config, creation.pod);
   container.own_pid_namespace = namespaces.pid() == cri::CONTAINER;
   if (namespaces.pid() == cri::TARGET) {
     ASSIGN_OR_RETURN(const auto target, Find(namespaces.target_id()), "namespace_options.target_id");
     if (target->sandbox_id != creation.pod.id || target->state != State::kRunning) {
-      return Fail(Code::kInvalidArgument, "namespace_options.target_id: container ", target->id, " is not running in this pod");
+      return Fail(Code::kInvalidArgument, "namespace_options.target_id: container ", target->id,
+                  " is not running in this pod");
     }
-    ASSIGN_OR_RETURN(creation.target, base::OpenProcess(target->process.pid, target->process.start_time), "namespace_options.target_id");
+    ASSIGN_OR_RETURN(creation.target, base::OpenProcess(target->process.pid, target->process.start_time),
+                     "namespace_options.target_id");
     creation.target_namespace = base::Cat("/proc/", target->process.pid, "/ns/pid");
   }
 
   if (HasSelinux()) creation.labels = LabelsOf(config.linux().security_context(), creation.pod.selinux_label);
   RETURN_IF_ERROR(PrepareRoot(creation, context, stage));
   if (!config.mounts().empty()) stage.Enter("volumes");
-  ASSIGN_OR_RETURN(creation.volumes, MountImageVolumes(config, *parts_.images, creation.pod, creation.labels.files, container.id, Bundle(container.id) / "volumes", *creation.live->ledger, context));
+  ASSIGN_OR_RETURN(creation.volumes,
+                   MountImageVolumes(config, *parts_.images, creation.pod, creation.labels.files, container.id,
+                                     Bundle(container.id) / "volumes", *creation.live->ledger, context));
   container.volume_images = creation.volumes.image_ids;
   KeepVolumeLayers(creation);
-  ASSIGN_OR_RETURN(creation.bound, BindSources(config, creation.pod, Bundle(container.id) / "bound", *creation.live->ledger, *parts_.paths, context));
+  ASSIGN_OR_RETURN(creation.bound, BindSources(config, creation.pod, Bundle(container.id) / "bound",
+                                               *creation.live->ledger, *parts_.paths, context));
   stage.Enter("config.json");
   RETURN_IF_ERROR(WriteBundle(creation, context));
 
   // The record's fsync costs milliseconds on a disk: it runs beside the runtime's create.
-  base::Beside record(*parts_.disk, [this, copy = container] { return store_.Insert(copy.id, copy, base::Durability::kDurable); });
+  base::Beside record(*parts_.disk,
+                      [this, copy = container] { return store_.Insert(copy.id, copy, base::Durability::kDurable); });
   base::Status launched = Launch(creation, context, stage);
   if (launched) stage.Enter("record");
   base::Status recorded = record.Join();
@@ -170,7 +182,8 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
   // While the target lives its pid is its own: the namespace joined through /proc was the right one.
   pollfd target{creation.target.get(), POLLIN, 0};
   if (creation.target && poll(&target, 1, 0) != 0) {
-    return Fail(Code::kFailedPrecondition, "namespace_options.target_id: container ", namespaces.target_id(), " ended meanwhile");
+    return Fail(Code::kFailedPrecondition, "namespace_options.target_id: container ", namespaces.target_id(),
+                " ended meanwhile");
   }
   stage.Enter("publish");
   live_.With([&](auto& all) { all[container.id] = creation.live; });
@@ -184,7 +197,8 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
     finished.process = container.process;
     return finished;
   };
-  if (auto kept = store_.Update(container.id, complete, state::Persist::kBestEffort); !kept) return tl::make_unexpected(kept.error());
+  if (auto kept = store_.Update(container.id, complete, state::Persist::kBestEffort); !kept)
+    return tl::make_unexpected(kept.error());
   // After the whole record: a crash in between undoes what nobody was told of, instead of showing half of it.
   RETURN_IF_ERROR(creation.live->ledger->Own());
   if (!container.restored) {
@@ -199,9 +213,11 @@ base::Status Containers::Build(Creation& creation, const base::Context& context,
     shown.creating = false;
     return shown;
   };
-  if (auto shown = store_.Update(container.id, show, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  if (auto shown = store_.Update(container.id, show, state::Persist::kBestEffort); !shown)
+    return tl::make_unexpected(shown.error());
   // Asked last: a pod that is stopped from now on finds this container and stops it.
-  if (!creation.pod.ready()) return Fail(Code::kFailedPrecondition, "sandbox ", creation.pod.id, " is not ready any more");
+  if (!creation.pod.ready())
+    return Fail(Code::kFailedPrecondition, "sandbox ", creation.pod.id, " is not ready any more");
   return {};
 }
 
@@ -237,7 +253,8 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   stage.Enter("user and folders");
   ASSIGN_OR_RETURN(const base::UniqueFd root, base::Open(rootfs, O_PATH | O_DIRECTORY));
   RETURN_IF_ERROR(RemoveDeleted(root.get(), creation.checkpoint.deleted));
-  ASSIGN_OR_RETURN(creation.user, ResolveUser(root.get(), creation.config.linux().security_context(), creation.image->config.user));
+  ASSIGN_OR_RETURN(creation.user,
+                   ResolveUser(root.get(), creation.config.linux().security_context(), creation.image->config.user));
   creation.container.uid = creation.user.uid;
   creation.container.gid = creation.user.gid;
   creation.container.groups = creation.user.groups;
@@ -252,8 +269,8 @@ base::Status Containers::PrepareRoot(Creation& creation, const base::Context& co
   return context.Check("CreateContainer");
 }
 
-// What fails leaves a folder that has to be walked, and stops nothing. Files are renamed from `work` into `upper`, which
-// a file system allows into a folder with a project only from one with the same: so `work` goes first.
+// What fails leaves a folder that has to be walked, and stops nothing. Files are renamed from `work` into `upper`,
+// which a file system allows into a folder with a project only from one with the same: so `work` goes first.
 void Containers::CountUsage(const base::Path& upper, const base::Path& work) {
   const auto id = parts_.quota->NewId();
   if (id && kernel::ProjectQuota::Assign(work, *id)) (void)kernel::ProjectQuota::Assign(upper, *id);
@@ -278,7 +295,8 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
   SpecOptions options = parts_.spec;
   ASSIGN_OR_RETURN(const oci::Features features, creation.runtime->GetFeatures(context));
   options.oci_version = features.oci_version;
-  if (const auto handler = parts_.handlers.find(container.runtime); handler != parts_.handlers.end()) options.handler = handler->second;
+  if (const auto handler = parts_.handlers.find(container.runtime); handler != parts_.handlers.end())
+    options.handler = handler->second;
   options.mounts.recursive_read_only = features.recursive_read_only;
   options.mounts.image_volumes = creation.volumes.sources;
   options.mounts.bound = creation.bound;
@@ -293,11 +311,13 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
                                              .labels = creation.labels,
                                              .target_namespace = creation.target_namespace},
                                             options, *parts_.paths, context));
-  if (creation.pod.user_namespace && features.version.starts_with("runc")) BindRenamedDevices(creation.config, creation.spec);
+  if (creation.pod.user_namespace && features.version.starts_with("runc"))
+    BindRenamedDevices(creation.config, creation.spec);
   // Vendors' edits come last: they are made for a container that is otherwise complete.
   ASSIGN_OR_RETURN(const auto devices, CdiNames(creation.config));
   if (!devices.empty()) {
-    if (parts_.cdi == nullptr) return Fail(Code::kUnimplemented, "CDI_devices: no folders of specifications are configured");
+    if (parts_.cdi == nullptr)
+      return Fail(Code::kUnimplemented, "CDI_devices: no folders of specifications are configured");
     RETURN_IF_ERROR(parts_.cdi->Apply(devices, creation.spec, *parts_.paths, context));
   }
   if (creation.archive) RETURN_IF_ERROR(FitCheckpoint(creation));
@@ -306,7 +326,8 @@ base::Status Containers::WriteBundle(Creation& creation, const base::Context& co
   // ExecSync's template.
   RETURN_IF_ERROR(base::WriteFile(bundle / "process.json", oci::ToJson(creation.spec.process)));
   if (!container.log_path.empty()) {
-    ASSIGN_OR_RETURN(const auto folder, parts_.paths->EnsureFolder(container.log_path.parent_path(), 0755, context), "log folder");
+    ASSIGN_OR_RETURN(const auto folder, parts_.paths->EnsureFolder(container.log_path.parent_path(), 0755, context),
+                     "log folder");
     (void)folder;
   }
   return {};
@@ -316,7 +337,8 @@ base::Status Containers::Launch(Creation& creation, const base::Context& context
   stage.Enter("monitor cgroup");
   Container& container = creation.container;
   state::Ledger& ledger = *creation.live->ledger;
-  const std::string& parent = parts_.monitor_parent.empty() ? creation.pod.cgroup_parent : parts_.monitor_parent.native();
+  const std::string& parent =
+      parts_.monitor_parent.empty() ? creation.pod.cgroup_parent : parts_.monitor_parent.native();
   const std::string place = CgroupsPath(parent, "berth-monitor", container.id, parts_.systemd_cgroup);
   RETURN_IF_ERROR(ledger.Intend({.kind = "cgroup", .target = place}));
   RETURN_IF_ERROR(ledger.Intend({.kind = "oci",
@@ -338,7 +360,8 @@ base::Error Containers::Abandon(Creation& creation, base::Error cause) {
   const std::string& id = creation.container.id;
   live_.With([&](auto& all) { all.erase(id); });
   // The caller's context may have ended; undoing has time of its own.
-  const state::UndoReport undone = creation.live->ledger->Undo(*parts_.undoers, life_.WithTimeout(std::chrono::seconds(30)));
+  const state::UndoReport undone =
+      creation.live->ledger->Undo(*parts_.undoers, life_.WithTimeout(std::chrono::seconds(30)));
   if (!undone.complete()) {
     cause.clean_up = undone.Text();
     parts_.leftovers->Add(id, creation.live->ledger, undone.Text());

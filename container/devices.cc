@@ -24,7 +24,8 @@ std::vector<oci::DeviceRule> DefaultRules() {
   out.push_back({.allow = false, .type = "a", .access = "rwm"});
   out.push_back({.allow = true, .type = "c", .access = "m"});
   out.push_back({.allow = true, .type = "b", .access = "m"});
-  constexpr std::array<std::pair<int, int>, 8> kChar = {{{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}, {5, 2}}};
+  constexpr std::array<std::pair<int, int>, 8> kChar = {
+      {{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}, {5, 2}}};
   for (const auto& [major, minor] : kChar) {
     out.push_back({.allow = true, .type = "c", .major = major, .minor = minor, .access = "rwm"});
   }
@@ -34,7 +35,8 @@ std::vector<oci::DeviceRule> DefaultRules() {
 
 // Folders and files that are no devices of the host, or belong to a container manager.
 bool Skipped(std::string_view name) {
-  constexpr std::array<std::string_view, 8> kNames = {"pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev"};
+  constexpr std::array<std::string_view, 8> kNames = {"pts",     "shm",  "fd",          "mqueue",
+                                                      "console", ".lxc", ".lxd-mounts", ".udev"};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
@@ -42,7 +44,8 @@ constexpr int kMaxDepth = 8;
 constexpr size_t kMaxDevices = 10'000;
 
 // Every device below `folder`, under the same relative path in `target`.
-base::Status AddHostDevices(const base::Path& folder, const base::Path& target, int depth, std::vector<oci::Device>& out) {
+base::Status AddHostDevices(const base::Path& folder, const base::Path& target, int depth,
+                            std::vector<oci::Device>& out) {
   auto names = base::ListFolder(folder);
   // /dev changes while it is read.
   if (!names) return names.error().err == ENOENT ? base::Status() : base::Status(tl::make_unexpected(names.error()));
@@ -57,7 +60,8 @@ base::Status AddHostDevices(const base::Path& folder, const base::Path& target, 
       continue;
     }
     if (!S_ISBLK(info.st_mode) && !S_ISCHR(info.st_mode)) continue;
-    if (out.size() >= kMaxDevices) return Fail(Code::kResourceExhausted, folder.native(), " holds more than ", kMaxDevices, " devices");
+    if (out.size() >= kMaxDevices)
+      return Fail(Code::kResourceExhausted, folder.native(), " holds more than ", kMaxDevices, " devices");
     out.push_back({.type = S_ISBLK(info.st_mode) ? "b" : "c",
                    .path = (target / name).native(),
                    .major = major(info.st_rdev),
@@ -71,14 +75,20 @@ base::Status AddHostDevices(const base::Path& folder, const base::Path& target, 
 
 // Later requests win over earlier ones and over what privileged containers get anyway: one node for each path.
 void AddDevice(oci::Device device, const std::string& access, DevicePlan& plan) {
-  plan.rules.push_back({.allow = true, .type = device.type, .major = device.major, .minor = device.minor, .access = access});
-  const auto same = std::find_if(plan.devices.begin(), plan.devices.end(), [&](const oci::Device& other) { return other.path == device.path; });
-  if (same != plan.devices.end()) *same = std::move(device);
-  else plan.devices.push_back(std::move(device));
+  plan.rules.push_back(
+      {.allow = true, .type = device.type, .major = device.major, .minor = device.minor, .access = access});
+  const auto same = std::find_if(plan.devices.begin(), plan.devices.end(),
+                                 [&](const oci::Device& other) { return other.path == device.path; });
+  if (same != plan.devices.end())
+    *same = std::move(device);
+  else
+    plan.devices.push_back(std::move(device));
 }
 
-base::Status AddRequested(const cri::Device& device, kernel::ForeignPaths& paths, const base::Context& context, DevicePlan& plan) {
-  if (device.host_path().empty() || device.host_path().front() != '/') return Fail(Code::kInvalidArgument, "host_path is not absolute");
+base::Status AddRequested(const cri::Device& device, kernel::ForeignPaths& paths, const base::Context& context,
+                          DevicePlan& plan) {
+  if (device.host_path().empty() || device.host_path().front() != '/')
+    return Fail(Code::kInvalidArgument, "host_path is not absolute");
   const base::Path container_path =
       base::Path(device.container_path().empty() ? device.host_path() : device.container_path()).lexically_normal();
   if (!container_path.is_absolute()) return Fail(Code::kInvalidArgument, "container_path is not absolute");
@@ -91,13 +101,15 @@ base::Status AddRequested(const cri::Device& device, kernel::ForeignPaths& paths
   if (!host.exists) return Fail(Code::kInvalidArgument, "no such device");
   if (host.kind == Kind::kFolder) {
     // Elsewhere the walk could hang on a file system whose server is dead.
-    if (!host.resolved.native().starts_with("/dev/")) return Fail(Code::kInvalidArgument, "a folder of devices must lie below /dev");
+    if (!host.resolved.native().starts_with("/dev/"))
+      return Fail(Code::kInvalidArgument, "a folder of devices must lie below /dev");
     std::vector<oci::Device> found;
     RETURN_IF_ERROR(AddHostDevices(host.resolved, container_path, 0, found));
     for (oci::Device& one : found) AddDevice(std::move(one), access, plan);
     return {};
   }
-  if (host.kind != Kind::kBlockDevice && host.kind != Kind::kCharDevice) return Fail(Code::kInvalidArgument, "not a device");
+  if (host.kind != Kind::kBlockDevice && host.kind != Kind::kCharDevice)
+    return Fail(Code::kInvalidArgument, "not a device");
   AddDevice({.type = host.kind == Kind::kBlockDevice ? "b" : "c",
              .path = container_path.native(),
              .major = major(host.rdev),
@@ -130,13 +142,18 @@ base::Result<DevicePlan> MapDevices(const cri::ContainerConfig& config, kernel::
     for (size_t i = 0; i < requested.devices.size(); ++i) {
       oci::Device& one = requested.devices[i];
       // It would hide a device of the host that the container is to have too.
-      const bool elsewhere = !device.container_path().empty() && base::Path(device.container_path()).lexically_normal() != base::Path(device.host_path()).lexically_normal();
-      if (elsewhere && std::any_of(plan.devices.begin(), plan.devices.begin() + hosts, [&](const oci::Device& other) { return other.path == one.path; })) {
+      const bool elsewhere =
+          !device.container_path().empty() &&
+          base::Path(device.container_path()).lexically_normal() != base::Path(device.host_path()).lexically_normal();
+      if (elsewhere && std::any_of(plan.devices.begin(), plan.devices.begin() + hosts,
+                                   [&](const oci::Device& other) { return other.path == one.path; })) {
         return Fail(Code::kInvalidArgument, "device ", device.host_path(), ": container_path ", one.path,
                     " is a device of the host, which a privileged container has there");
       }
-      if (options.owner_from_security_context && security.has_run_as_user()) one.uid = static_cast<uint32_t>(security.run_as_user().value());
-      if (options.owner_from_security_context && security.has_run_as_group()) one.gid = static_cast<uint32_t>(security.run_as_group().value());
+      if (options.owner_from_security_context && security.has_run_as_user())
+        one.uid = static_cast<uint32_t>(security.run_as_user().value());
+      if (options.owner_from_security_context && security.has_run_as_group())
+        one.gid = static_cast<uint32_t>(security.run_as_group().value());
       AddDevice(std::move(one), requested.rules[i].access, plan);
     }
   }

@@ -22,7 +22,8 @@ struct DeviceOptions {
 };
 
 // Privileged containers get every device of /dev and may use all. Others get the request's, on top of those that every
-// OCI runtime makes itself; a folder below /dev stands for every device in it. kInvalidArgument names the device's host_path.
+// OCI runtime makes itself; a folder below /dev stands for every device in it. kInvalidArgument names the device's
+// host_path.
 base::Result<DevicePlan> MapDevices(const cri::ContainerConfig& config, kernel::ForeignPaths& paths,
                                     const base::Context& context, const DeviceOptions& options = {});
 

@@ -1,5 +1,5 @@
-// ExecSync: one `exec` of the OCI runtime (for runc also its parent, see oci/runtime.h), no file: what it reads and writes are
-// memory files of ours, which it opens through /proc. On cgroup v2 what it starts is in a cgroup of its own.
+// ExecSync: one `exec` of the OCI runtime (for runc also its parent, see oci/runtime.h), no file: what it reads and
+// writes are memory files of ours, which it opens through /proc. On cgroup v2 what it starts is in a cgroup of its own.
 #include "base/strings.h"
 #include "container/containers.h"
 #include "container/exec_files.h"
@@ -13,8 +13,8 @@ using base::Fail;
 
 namespace {
 
-// The runtime reaps what it started once that is dead, and ends; killed itself, it would leave a zombie that the container
-// sees. One that is still starting has nothing to kill yet: look again.
+// The runtime reaps what it started once that is dead, and ends; killed itself, it would leave a zombie that the
+// container sees. One that is still starting has nothing to kill yet: look again.
 void EndExec(base::Child& child, const ExecGroup& group) {
   for (int attempt = 0; attempt < 4; ++attempt) {
     group.Kill();
@@ -32,7 +32,8 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   if (command.empty()) return Fail(Code::kInvalidArgument, "cmd is empty");
   ASSIGN_OR_RETURN(const auto container, Find(id));
   if (container->state != State::kRunning) {
-    return Fail(Code::kFailedPrecondition, "container ", container->id, " is ", StateName(container->state), ", not running");
+    return Fail(Code::kFailedPrecondition, "container ", container->id, " is ", StateName(container->state),
+                ", not running");
   }
   RETURN_IF_ERROR(caller.Check("ExecSync"));  // it may have waited for its turn longer than its caller
   ASSIGN_OR_RETURN(const auto runtime, RuntimeOf(container->runtime));
@@ -41,7 +42,8 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   const LivePtr live = FindLive(container->id);
   ASSIGN_OR_RETURN(const base::Path container_group, kernel::ResolveCgroup(container->cgroups_path));
   const bool grouped = live && features.exec_cgroup && parts_.cgroups->unified();
-  const ExecGroup group = grouped ? ExecGroup::Make(*parts_.cgroups, container_group, live->exec_leftovers) : ExecGroup();
+  const ExecGroup group =
+      grouped ? ExecGroup::Make(*parts_.cgroups, container_group, live->exec_leftovers) : ExecGroup();
   ASSIGN_OR_RETURN(const MemoryFile process, MakeMemoryFile("process.json", process_json));
   ASSIGN_OR_RETURN(const MemoryFile log, MakeMemoryFile("runtime.log", ""));
   ASSIGN_OR_RETURN(base::Pipe output, base::MakePipe());
@@ -59,8 +61,9 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
 
   const base::Context context = timeout > std::chrono::nanoseconds(0) ? caller.WithTimeout(timeout) : caller;
   const std::string what = base::Cat("exec in container ", container->id);
-  auto collected = base::Collect(child, base::UniqueFd(), std::move(output.read), std::move(errors.read),
-                                 {.each_limit = 16 << 20, .total_limit = parts_.exec_output_limit, .drain = parts_.exec_drain}, context, what);
+  auto collected = base::Collect(
+      child, base::UniqueFd(), std::move(output.read), std::move(errors.read),
+      {.each_limit = 16 << 20, .total_limit = parts_.exec_output_limit, .drain = parts_.exec_drain}, context, what);
   if (!collected) {
     EndExec(child, group);
     if (collected.error().code == Code::kDeadlineExceeded && base::Monotonic::now() < caller.deadline()) {
@@ -69,7 +72,8 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
     }
     return tl::make_unexpected(std::move(collected).error());
   }
-  ASSIGN_OR_RETURN(const int code, ExecCode(collected->exit, log.fd.get(), base::Cat(what, ": runtime ", runtime->name())));
+  ASSIGN_OR_RETURN(const int code,
+                   ExecCode(collected->exit, log.fd.get(), base::Cat(what, ": runtime ", runtime->name())));
   return ExecResult{.exit_code = code, .output = std::move(collected->output), .errors = std::move(collected->errors)};
 }
 

@@ -28,7 +28,8 @@ constexpr auto kAnswerTime = std::chrono::milliseconds(500);
 // Reaps it if it is our child; after a restart of the daemon it is not, and somebody else does.
 void Reap(int pidfd) {
   siginfo_t info{};
-  while (waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) < 0 && errno == EINTR) {}
+  while (waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) < 0 && errno == EINTR) {
+  }
 }
 
 struct State {
@@ -56,14 +57,16 @@ struct Watched : std::enable_shared_from_this<Watched> {
     // Without an eye on the monitor nothing would ever tell of the end: that is a monitor lost.
     if (failed || !monitor.is_open()) return MonitorEnded();
     if (const int fd = request.process.Release(); fd >= 0) process.assign(fd, failed);
-    monitor.async_wait(stream_descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
-      if (!error) self->MonitorEnded();
-    });
+    monitor.async_wait(stream_descriptor::wait_read,
+                       [self = shared_from_this()](const boost::system::error_code& error) {
+                         if (!error) self->MonitorEnded();
+                       });
     // Ended before anybody looked: only its monitor is waited for, and not for ever.
     if (failed || !process.is_open()) return ProcessEnded();
-    process.async_wait(stream_descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
-      if (!error) self->ProcessEnded();
-    });
+    process.async_wait(stream_descriptor::wait_read,
+                       [self = shared_from_this()](const boost::system::error_code& error) {
+                         if (!error) self->ProcessEnded();
+                       });
   }
 
   void ProcessEnded() {

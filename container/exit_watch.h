@@ -20,16 +20,16 @@ struct WatchRequest {
   base::UniqueFd monitor;  // pidfd
   base::UniqueFd process;  // pidfd; -1 when it has ended already
   base::Path exit_file;
-  base::Path socket;       // the monitor's, asked only when it lives on without having written its record
+  base::Path socket;  // the monitor's, asked only when it lives on without having written its record
 };
 
-// Thread-safe. The event loop notices; what waits for disks and monitors runs on `asking`, and so does the callback, once
-// for each Watch. No record means that the monitor was lost.
+// Thread-safe. The event loop notices; what waits for disks and monitors runs on `asking`, and so does the callback,
+// once for each Watch. No record means that the monitor was lost.
 //
-// A monitor that has ended is reaped and its exit file read. A first process that has ended while its monitor goes on gives
-// the monitor a few seconds; then it is asked over its socket. It may still be draining the output, or have nowhere to
-// write its record (a broken disk): it gets more time, or its answer counts. If it does not answer (stopped, stuck) it is
-// killed.
+// A monitor that has ended is reaped and its exit file read. A first process that has ended while its monitor goes on
+// gives the monitor a few seconds; then it is asked over its socket. It may still be draining the output, or have
+// nowhere to write its record (a broken disk): it gets more time, or its answer counts. If it does not answer (stopped,
+// stuck) it is killed.
 class ExitWatch {
  public:
   using OnExit = std::function<void(const std::string& id, std::optional<conmon::ExitRecord>)>;

@@ -1,4 +1,5 @@
-// The part of a container that dies with the daemon: descriptors and what callers wait for. Used by containers*.cc alone.
+// The part of a container that dies with the daemon: descriptors and what callers wait for. Used by containers*.cc
+// alone.
 #pragma once
 
 #include <atomic>
@@ -24,10 +25,11 @@ struct Containers::Live {
     base::TimePoint kill_at = base::TimePoint::max();
   };
   base::Guarded<Stopping> stopping;
-  // When the runtime was told to start it; 0 before, and when that failed. What ends at once may be seen to end before the
-  // runtime has returned, and has been started all the same.
+  // When the runtime was told to start it; 0 before, and when that failed. What ends at once may be seen to end before
+  // the runtime has returned, and has been started all the same.
   std::atomic<int64_t> starting = 0;
-  std::timed_mutex updating;  // UpdateResources, one at a time; and the start of a restored container, which a stop waits for
+  std::timed_mutex
+      updating;  // UpdateResources, one at a time; and the start of a restored container, which a stop waits for
   base::UniqueFd sooner;  // eventfd: kill_at became earlier
 };
 

@@ -25,15 +25,23 @@ std::vector<std::string> TerminalOptions(const Pod& pod) {
 
 // sysfs shows a network namespace, and only who owns that may mount it.
 oci::Mount SysMount(const Pod& pod, const std::string& access, bool recursive_read_only) {
-  if (!pod.user_namespace || !pod.net_namespace.empty()) return {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}, {}, {}};
+  if (!pod.user_namespace || !pod.net_namespace.empty())
+    return {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}, {}, {}};
   return Bind("/sys", "/sys", {"rbind", "rprivate", "nosuid", "noexec", "nodev", recursive_read_only ? "rro" : "ro"});
 }
 
-// Mounted from the host's own cgroup namespace, which a privileged container on v2 is in, cgroup2 takes the new mount's options
-// for the whole system: it would end the host's nsdelegate. So there it is the host's own mount.
+// Mounted from the host's own cgroup namespace, which a privileged container on v2 is in, cgroup2 takes the new mount's
+// options for the whole system: it would end the host's nsdelegate. So there it is the host's own mount.
 oci::Mount CgroupMount(bool privileged, bool v2, bool systemd) {
-  if (privileged && v2) return Bind("/sys/fs/cgroup", "/sys/fs/cgroup", {"rbind", "rprivate", "nosuid", "noexec", "nodev", "relatime", "rw"});
-  return {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", privileged || (v2 && systemd) ? "rw" : "ro"}, {}, {}};
+  if (privileged && v2)
+    return Bind("/sys/fs/cgroup", "/sys/fs/cgroup",
+                {"rbind", "rprivate", "nosuid", "noexec", "nodev", "relatime", "rw"});
+  return {"/sys/fs/cgroup",
+          "cgroup",
+          "cgroup",
+          {"nosuid", "noexec", "nodev", "relatime", privileged || (v2 && systemd) ? "rw" : "ro"},
+          {},
+          {}};
 }
 
 std::vector<oci::Mount> KernelMounts(const cri::ContainerConfig& config, const Pod& pod, const MountOptions& options) {
@@ -101,7 +109,9 @@ base::Status Propagate(const cri::Mount& mount, const base::Path& source, const 
       out.options.emplace_back("rshared");
       plan.rootfs_propagation = "rshared";
       return {};
-    default: out.options.emplace_back("rprivate"); return {};
+    default:
+      out.options.emplace_back("rprivate");
+      return {};
   }
 }
 
@@ -123,7 +133,8 @@ base::Status CheckRequest(const cri::Mount& mount, const MountOptions& options) 
       return Fail(Code::kInvalidArgument, "recursive_read_only needs private propagation");
     }
     if (!options.recursive_read_only) {
-      return Fail(Code::kInvalidArgument, "RROUnsupported: the runtime handler or the kernel has no recursive read-only mounts");
+      return Fail(Code::kInvalidArgument,
+                  "RROUnsupported: the runtime handler or the kernel has no recursive read-only mounts");
     }
   }
   return {};
@@ -152,9 +163,10 @@ base::Result<oci::Mount> MapOne(const cri::Mount& mount, const MountOptions& opt
   ASSIGN_OR_RETURN(const kernel::ForeignPath source, paths.EnsureFolder(mount.host_path(), 0755, context));
   oci::Mount out = Bind(Clean(mount.container_path()), bound.empty() ? source.resolved : bound, {"rbind"});
   if (mount.propagation() == cri::PROPAGATION_PRIVATE) {
-    const bool holds_ours = std::any_of(options.own_roots.begin(), options.own_roots.end(), [&](const base::Path& root) {
-      return root == source.resolved || IsBelow(root.native(), source.resolved.native());
-    });
+    const bool holds_ours =
+        std::any_of(options.own_roots.begin(), options.own_roots.end(), [&](const base::Path& root) {
+          return root == source.resolved || IsBelow(root.native(), source.resolved.native());
+        });
     out.options.emplace_back(holds_ours && !mount.recursive_read_only() ? "rslave" : "rprivate");
   } else {
     ASSIGN_OR_RETURN(const std::vector<kernel::MountPoint> mounts, kernel::Mounts());
@@ -183,8 +195,10 @@ base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod&
     const cri::Mount& mount = config.mounts(static_cast<int>(i));
     const bool image = i < options.image_volumes.size() && !options.image_volumes[i].empty();
     const base::Path bound = i < options.bound.size() ? options.bound[i] : base::Path();
-    ASSIGN_OR_RETURN(oci::Mount one, image ? MapImage(mount, options.image_volumes[i]) : MapOne(mount, options, bound, paths, context, plan),
-                     "mount ", mount.container_path());
+    ASSIGN_OR_RETURN(
+        oci::Mount one,
+        image ? MapImage(mount, options.image_volumes[i]) : MapOne(mount, options, bound, paths, context, plan),
+        "mount ", mount.container_path());
     requested.push_back(std::move(one));
   }
   const auto replaced = [&](const oci::Mount& standard) {
@@ -207,7 +221,9 @@ base::Result<MountPlan> MapMounts(const cri::ContainerConfig& config, const Pod&
   }
   std::move(requested.begin(), requested.end(), std::back_inserter(binds));
   // A mount on /etc comes before the pod's /etc/resolv.conf and must not hide it.
-  const auto depth = [](const oci::Mount& mount) { return std::count(mount.destination.begin(), mount.destination.end(), '/'); };
+  const auto depth = [](const oci::Mount& mount) {
+    return std::count(mount.destination.begin(), mount.destination.end(), '/');
+  };
   std::stable_sort(binds.begin(), binds.end(), [&](const auto& a, const auto& b) { return depth(a) < depth(b); });
   std::move(binds.begin(), binds.end(), std::back_inserter(plan.mounts));
   return plan;

@@ -29,15 +29,15 @@ struct Pod {
   base::Path ipc_namespace;
   base::Path uts_namespace;
   base::Path pid_namespace;
-  std::string selinux_label;  // of its processes; may be empty
+  std::string selinux_label;                    // of its processes; may be empty
   std::optional<UserNamespace> user_namespace;  // it owns the others
   // Files on the host that every container of the pod gets.
   base::Path shm;
   base::Path resolv_conf;
   base::Path hosts;
   base::Path hostname_file;
-  // Whether the pod is ready still. Asked once more after a container was published: a pod that is being stopped has either
-  // seen it, or is seen here.
+  // Whether the pod is ready still. Asked once more after a container was published: a pod that is being stopped has
+  // either seen it, or is seen here.
   std::function<bool()> ready;
 };
 

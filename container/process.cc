@@ -11,16 +11,19 @@ base::Result<std::vector<std::string>> Arguments(const cri::ContainerConfig& con
   std::vector<std::string> out(config.command().begin(), config.command().end());
   const bool own_command = !out.empty();
   // Some builders write an entrypoint of one empty string where they mean none.
-  const bool has_entrypoint = !image.entrypoint.empty() && !(image.entrypoint.size() == 1 && image.entrypoint[0].empty());
+  const bool has_entrypoint =
+      !image.entrypoint.empty() && !(image.entrypoint.size() == 1 && image.entrypoint[0].empty());
   if (!own_command && has_entrypoint) out = image.entrypoint;
   if (config.args_size() > 0) {
     out.insert(out.end(), config.args().begin(), config.args().end());
   } else if (!own_command) {
     out.insert(out.end(), image.cmd.begin(), image.cmd.end());
   }
-  if (out.empty()) return base::Fail(base::Code::kInvalidArgument, "no command specified: neither the request nor the image has one");
+  if (out.empty())
+    return base::Fail(base::Code::kInvalidArgument, "no command specified: neither the request nor the image has one");
   for (const std::string& argument : out) {
-    if (argument.find('\0') != std::string::npos) return base::Fail(base::Code::kInvalidArgument, "an argument holds a NUL byte");
+    if (argument.find('\0') != std::string::npos)
+      return base::Fail(base::Code::kInvalidArgument, "an argument holds a NUL byte");
   }
   return out;
 }
@@ -30,8 +33,10 @@ base::Result<std::vector<std::string>> Environment(const cri::ContainerConfig& c
   std::vector<std::string> out;
   std::map<std::string, size_t> place;
   const auto set = [&](const std::string& key, const std::string& value) -> base::Status {
-    if (key.empty() || key.find_first_of(std::string("=\0", 2)) != std::string::npos || value.find('\0') != std::string::npos) {
-      return base::Fail(base::Code::kInvalidArgument, "environment variable \"", key.substr(0, 64), "\": not a valid name or value");
+    if (key.empty() || key.find_first_of(std::string("=\0", 2)) != std::string::npos ||
+        value.find('\0') != std::string::npos) {
+      return base::Fail(base::Code::kInvalidArgument, "environment variable \"", key.substr(0, 64),
+                        "\": not a valid name or value");
     }
     const auto [found, added] = place.emplace(key, out.size());
     if (added) out.emplace_back();
@@ -50,7 +55,8 @@ base::Result<std::vector<std::string>> Environment(const cri::ContainerConfig& c
   for (const cri::KeyValue& entry : config.envs()) {
     // The OCI runtime reads JSON, in which other bytes could only be replaced.
     if (!json::IsText(entry.value())) {
-      return base::Fail(base::Code::kInvalidArgument, "envs: the value of \"", entry.key(), "\" is not UTF-8, which no OCI runtime can be given");
+      return base::Fail(base::Code::kInvalidArgument, "envs: the value of \"", entry.key(),
+                        "\" is not UTF-8, which no OCI runtime can be given");
     }
     RETURN_IF_ERROR(set(entry.key(), entry.value()));
   }
@@ -65,8 +71,10 @@ bool IsSystemd(const std::string& program) {
 base::Result<std::string> WorkingDirectory(const cri::ContainerConfig& config, const image::ImageConfig& image) {
   const std::string& wanted = !config.working_dir().empty() ? config.working_dir() : image.working_dir;
   if (wanted.empty()) return std::string("/");
-  if (wanted.front() != '/') return base::Fail(base::Code::kInvalidArgument, "working_dir \"", wanted, "\" is not absolute");
-  if (wanted.find('\0') != std::string::npos) return base::Fail(base::Code::kInvalidArgument, "working_dir holds a NUL byte");
+  if (wanted.front() != '/')
+    return base::Fail(base::Code::kInvalidArgument, "working_dir \"", wanted, "\" is not absolute");
+  if (wanted.find('\0') != std::string::npos)
+    return base::Fail(base::Code::kInvalidArgument, "working_dir holds a NUL byte");
   return wanted;
 }
 

@@ -14,9 +14,9 @@ namespace berth::container {
 // kInvalidArgument when nothing is left to run.
 base::Result<std::vector<std::string>> Arguments(const cri::ContainerConfig& config, const image::ImageConfig& image);
 
-// KEY=VALUE; of two with one key the later value stands at the first one's place. Order: PATH, TERM (tty), HOSTNAME, the
-// image's, the request's, HOME (`home`, unless one of those has it). kInvalidArgument for a key that is empty or holds "=" or
-// NUL, and for a value of the request that config.json cannot hold.
+// KEY=VALUE; of two with one key the later value stands at the first one's place. Order: PATH, TERM (tty), HOSTNAME,
+// the image's, the request's, HOME (`home`, unless one of those has it). kInvalidArgument for a key that is empty or
+// holds "=" or NUL, and for a value of the request that config.json cannot hold.
 base::Result<std::vector<std::string>> Environment(const cri::ContainerConfig& config, const image::ImageConfig& image,
                                                    const std::string& hostname, const std::string& home);
 

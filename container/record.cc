@@ -32,7 +32,8 @@ base::Result<ProcessRef> DecodeProcess(const nlohmann::json& object) {
 }
 
 base::Result<int64_t> CheckId(int64_t id) {
-  if (id < 0 || id > std::numeric_limits<int32_t>::max()) return base::Fail(base::Code::kInvalidArgument, kWhat, ": user or group ", id, " is none");
+  if (id < 0 || id > std::numeric_limits<int32_t>::max())
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": user or group ", id, " is none");
   return id;
 }
 
@@ -118,21 +119,24 @@ base::Result<Container> Decode(std::string_view text) {
   ASSIGN_OR_RETURN(out.monitor, DecodeProcess(reader.Member("monitor")));
   RETURN_IF_ERROR(reader.status());
   RETURN_IF_ERROR(exit.status());
-  if (stop_signal < 1 || stop_signal > 64) return base::Fail(base::Code::kInvalidArgument, kWhat, ": stop_signal ", stop_signal, " is none");
+  if (stop_signal < 1 || stop_signal > 64)
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": stop_signal ", stop_signal, " is none");
   out.stop_signal = static_cast<int>(stop_signal);
   ASSIGN_OR_RETURN(out.state, DecodeState(state));
 
   ASSIGN_OR_RETURN(const nlohmann::json* groups, json::Array(record, "groups", kWhat));
   if (groups != nullptr) {
     for (const nlohmann::json& group : *groups) {
-      if (!group.is_number_integer()) return base::Fail(base::Code::kInvalidArgument, kWhat, ": groups is not a list of numbers");
+      if (!group.is_number_integer())
+        return base::Fail(base::Code::kInvalidArgument, kWhat, ": groups is not a list of numbers");
       ASSIGN_OR_RETURN(const int64_t id, CheckId(group.get<int64_t>()));
       out.groups.push_back(id);
     }
   }
   const auto bytes = base::Base64Decode(config_text);
   auto config = std::make_shared<cri::ContainerConfig>();
-  if (!bytes || !config->ParseFromString(*bytes)) return base::Fail(base::Code::kInvalidArgument, kWhat, ": config is damaged");
+  if (!bytes || !config->ParseFromString(*bytes))
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": config is damaged");
   out.config = std::move(config);
   // They become names of folders.
   for (const std::string& id : {out.id, out.sandbox_id}) {

@@ -21,7 +21,8 @@ base::Status Containers::Recover(const Report& report) {
   for (const state::BadRecord& bad : loaded.bad) {
     report(base::Cat("container ", bad.id, ": record set aside at ", bad.path.native(), ": ", bad.error.message));
   }
-  for (const std::string& id : loaded.recovered) report(base::Cat("container ", id, ": the newest record was torn, the one before is used"));
+  for (const std::string& id : loaded.recovered)
+    report(base::Cat("container ", id, ": the newest record was torn, the one before is used"));
   for (const auto& [id, container] : store_.Snapshot()) {
     if (base::Status recovered = RecoverOne(id, container, report); !recovered) {
       report(base::Cat("container ", id, ": ", recovered.error().Text()));
@@ -32,12 +33,14 @@ base::Status Containers::Recover(const Report& report) {
   const auto known = [&](const std::string& id) { return store_.Get(id) != nullptr; };
   ASSIGN_OR_RETURN(const auto orphans, state::OrphanedLedgers(parts_.run_folder, parts_.state_folder, known));
   for (const std::string& id : orphans) {
-    auto ledger = state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, parts_.same_boot);
+    auto ledger =
+        state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, parts_.same_boot);
     if (!ledger) {
       report(base::Cat("container ", id, ": ", ledger.error().Text()));
       continue;
     }
-    report(base::Cat("container ", id, ": left without a record, ", (*ledger)->entries().size(), " effects are being undone"));
+    report(base::Cat("container ", id, ": left without a record, ", (*ledger)->entries().size(),
+                     " effects are being undone"));
     UndoBehind(id, *std::move(ledger), "left by a daemon that was cut short");
   }
   if (const auto folders = base::ListFolder(parts_.state_folder)) {
@@ -74,13 +77,16 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
 
   auto live = std::make_shared<Live>();
   const bool same_boot = parts_.same_boot && container.boot_id == parts_.boot_id;
-  ASSIGN_OR_RETURN(live->ledger, state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, same_boot));
+  ASSIGN_OR_RETURN(
+      live->ledger,
+      state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, same_boot));
   live->exited.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   live->sooner.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!live->exited || !live->sooner) return base::FailErrno(errno, "eventfd");
 
   if (const size_t damaged = live->ledger->damaged(); damaged > 0) {
-    report(base::Cat("container ", id, ": ", damaged, " unreadable lines or files of its ledger; what they told cannot be undone"));
+    report(base::Cat("container ", id, ": ", damaged,
+                     " unreadable lines or files of its ledger; what they told cannot be undone"));
   }
   // A creation that never succeeded: nobody was told of it.
   if (same_boot && !live->ledger->owned() && !live->ledger->empty()) {
@@ -103,7 +109,10 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
   }
   if (!same_boot) {
     SetExited(id,
-              {.code = 255, .finished_at = base::UnixNanos(), .reason = "Unknown", .message = "the node was restarted while the container existed"},
+              {.code = 255,
+               .finished_at = base::UnixNanos(),
+               .reason = "Unknown",
+               .message = "the node was restarted while the container existed"},
               base::Durability::kVolatile);
     return {};
   }
@@ -111,13 +120,18 @@ base::Status Containers::RecoverOne(const std::string& id, const Container& cont
     // Not started yet, or its start was cut short, and then nobody knows how far it came.
     if (!base::Exists(MonitorSocket(id))) return {};
     SetExited(id,
-              {.code = 128, .finished_at = base::UnixNanos(), .reason = "StartError", .message = "the daemon ended while the container was being restored"},
+              {.code = 128,
+               .finished_at = base::UnixNanos(),
+               .reason = "StartError",
+               .message = "the daemon ended while the container was being restored"},
               base::Durability::kVolatile);
     return Kill(container);
   }
-  if (base::Status ended = EndUpdate(container); !ended) report(base::Cat("container ", id, ": ", ended.error().Text()));
+  if (base::Status ended = EndUpdate(container); !ended)
+    report(base::Cat("container ", id, ": ", ended.error().Text()));
   if (const auto group = kernel::ResolveCgroup(container.cgroups_path); group && parts_.cgroups->unified()) {
-    live->exec_leftovers.With([&](std::vector<base::Path>& folders) { folders = FindExecGroups(*parts_.cgroups, *group); });
+    live->exec_leftovers.With(
+        [&](std::vector<base::Path>& folders) { folders = FindExecGroups(*parts_.cgroups, *group); });
   }
   auto process = base::OpenProcess(container.process.pid, container.process.start_time);
   auto monitor = base::OpenProcess(container.monitor.pid, container.monitor.start_time);

@@ -15,8 +15,10 @@ namespace {
 constexpr auto kEmptyTime = std::chrono::seconds(10);
 }  // namespace
 
-state::Undoers ContainerUndoers(const Runtimes& runtimes, const kernel::CgroupTree& cgroups, const kernel::Systemd& systemd) {
-  const auto empty_cgroup = [&cgroups, &systemd](const std::string& path, const base::Context& context) -> base::Status {
+state::Undoers ContainerUndoers(const Runtimes& runtimes, const kernel::CgroupTree& cgroups,
+                                const kernel::Systemd& systemd) {
+  const auto empty_cgroup = [&cgroups, &systemd](const std::string& path,
+                                                 const base::Context& context) -> base::Status {
     ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(path));
     if (cgroups.Exists(group)) {
       RETURN_IF_ERROR(cgroups.Kill(group));
@@ -32,13 +34,15 @@ state::Undoers ContainerUndoers(const Runtimes& runtimes, const kernel::CgroupTr
        [&runtimes, empty_cgroup](const state::Entry& entry, const base::Context& context) -> base::Status {
          const auto runtime = runtimes.find(entry.details.at("runtime"));
          if (runtime == runtimes.end()) {
-           return Fail(Code::kFailedPrecondition, "runtime handler \"", entry.details.at("runtime"), "\" is not configured any more");
+           return Fail(Code::kFailedPrecondition, "runtime handler \"", entry.details.at("runtime"),
+                       "\" is not configured any more");
          }
          RETURN_IF_ERROR(runtime->second->Delete(entry.target, /*force=*/true, context));
          // The runtime removes its cgroup; one that it did not get to make or lost track of is ours to remove.
          return empty_cgroup(entry.details.at("cgroup"), context);
        }},
-      {"cgroup", [empty_cgroup](const state::Entry& entry, const base::Context& context) { return empty_cgroup(entry.target, context); }},
+      {"cgroup", [empty_cgroup](const state::Entry& entry,
+                                const base::Context& context) { return empty_cgroup(entry.target, context); }},
       {"mount", [](const state::Entry& entry, const base::Context&) { return kernel::Unmount(entry.target); }},
       {"folder", [](const state::Entry& entry, const base::Context&) { return base::RemoveTree(entry.target); }},
   };
@@ -52,18 +56,20 @@ base::Status Containers::Remove(const std::string& id, const base::Context& cont
     return tl::make_unexpected(std::move(container).error());
   }
   const std::string whole = (*container)->id;
-  auto result = operations_.Run({.key = "remove/" + whole,
-                                 .what = "RemoveContainer " + whole,
-                                 .timeout = parts_.create_timeout,
-                                 .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
-                                 .body = [this, whole](const base::Context& own, state::Stage& stage) { return RemoveBody(whole, own, stage); },
-                                 .finished = parts_.timelines->Keeper("RemoveContainer", whole, context.id())},
-                                context);
+  auto result = operations_.Run(
+      {.key = "remove/" + whole,
+       .what = "RemoveContainer " + whole,
+       .timeout = parts_.create_timeout,
+       .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
+       .body = [this, whole](const base::Context& own, state::Stage& stage) { return RemoveBody(whole, own, stage); },
+       .finished = parts_.timelines->Keeper("RemoveContainer", whole, context.id())},
+      context);
   if (!result) return tl::make_unexpected(std::move(result).error());
   return {};
 }
 
-base::Result<std::string> Containers::RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage) {
+base::Result<std::string> Containers::RemoveBody(const std::string& id, const base::Context& context,
+                                                 state::Stage& stage) {
   const auto container = store_.Get(id);
   if (!container) return id;
   const LivePtr live = FindLive(id);

@@ -19,6 +19,7 @@ struct ResourceOptions {
 
 // 0 means "leave alone" except as the CRI API says otherwise. kInvalidArgument for what contradicts itself or cannot be
 // done on this host (`unified` without cgroup v2).
-base::Result<oci::Resources> MapResources(const cri::LinuxContainerResources& resources, const ResourceOptions& options);
+base::Result<oci::Resources> MapResources(const cri::LinuxContainerResources& resources,
+                                          const ResourceOptions& options);
 
 }  // namespace berth::container

@@ -34,10 +34,15 @@ base::Result<Wanted> Choose(const cri::LinuxContainerSecurityContext& security) 
       return Fail(Code::kInvalidArgument, "seccomp.localhost_ref is for profile type Localhost alone");
     }
     switch (profile.profile_type()) {
-      case cri::SecurityProfile::RuntimeDefault: return Wanted{.kind = Kind::kRuntimeDefault};
-      case cri::SecurityProfile::Unconfined: return Wanted{};
-      case cri::SecurityProfile::Localhost: return Wanted{.kind = Kind::kLocalhost, .path = profile.localhost_ref()};
-      default: return Fail(Code::kInvalidArgument, "seccomp.profile_type ", static_cast<int>(profile.profile_type()), " is unknown");
+      case cri::SecurityProfile::RuntimeDefault:
+        return Wanted{.kind = Kind::kRuntimeDefault};
+      case cri::SecurityProfile::Unconfined:
+        return Wanted{};
+      case cri::SecurityProfile::Localhost:
+        return Wanted{.kind = Kind::kLocalhost, .path = profile.localhost_ref()};
+      default:
+        return Fail(Code::kInvalidArgument, "seccomp.profile_type ", static_cast<int>(profile.profile_type()),
+                    " is unknown");
     }
   }
   // Superseded by `seccomp`, still sent by old clients.
@@ -73,7 +78,9 @@ oci::Seccomp RuntimeDefault(std::span<const std::string> capabilities, const Sec
     if (KnowsSyscall(std::string(name))) allowed.names.emplace_back(name);
   }
   out.syscalls.push_back(std::move(allowed));
-  const auto granted = [&](std::string_view name) { return std::find(capabilities.begin(), capabilities.end(), name) != capabilities.end(); };
+  const auto granted = [&](std::string_view name) {
+    return std::find(capabilities.begin(), capabilities.end(), name) != capabilities.end();
+  };
   for (const DefaultRule& rule : ConditionalRules()) {
     if (!rule.if_capability.empty() && !granted(rule.if_capability)) continue;
     if (!rule.unless_capability.empty() && granted(rule.unless_capability)) continue;
@@ -106,9 +113,11 @@ base::Result<std::optional<oci::Seccomp>> MapSeccomp(const cri::LinuxContainerSe
   const SeccompHost host = ThisSeccompHost();
   // EINVAL: a kernel without seccomp. Its default is none; a profile that was chosen must not be lost.
   const bool supported = prctl(PR_GET_SECCOMP) >= 0 || errno != EINVAL;
-  if (wanted.kind == Kind::kRuntimeDefault) return supported ? std::optional(RuntimeDefault(capabilities, host)) : std::nullopt;
+  if (wanted.kind == Kind::kRuntimeDefault)
+    return supported ? std::optional(RuntimeDefault(capabilities, host)) : std::nullopt;
   if (!supported) return Fail(Code::kInvalidArgument, "seccomp: this host's kernel has none");
-  if (!wanted.path.starts_with('/')) return Fail(Code::kInvalidArgument, "seccomp profile \"", wanted.path, "\" is not an absolute path");
+  if (!wanted.path.starts_with('/'))
+    return Fail(Code::kInvalidArgument, "seccomp profile \"", wanted.path, "\" is not an absolute path");
   auto text = ReadProfile(wanted.path);
   if (!text) return Fail(Code::kInvalidArgument, "seccomp profile: ", text.error().message);
   ASSIGN_OR_RETURN(oci::Seccomp profile, ParseSeccompProfile(*text, capabilities, host), wanted.path);

@@ -5,6 +5,7 @@
 namespace berth::container {
 namespace {
 
+// clang-format off
 constexpr std::string_view kAllowed[] = {
     "_llseek", "_newselect", "accept", "accept4", "access", "adjtimex", "alarm", "bind", "brk", "cachestat", "capget",
     "capset", "chdir", "chmod", "chown", "chown32", "clock_adjtime", "clock_adjtime64", "clock_getres",
@@ -135,6 +136,7 @@ constexpr DefaultRule kRules[] = {
     {.syscall = "unshare", .if_capability = "CAP_SYS_ADMIN"},
     {.syscall = "vhangup", .if_capability = "CAP_SYS_TTY_CONFIG"},
 };
+// clang-format on
 
 }  // namespace
 
@@ -145,7 +147,11 @@ std::vector<std::string> DefaultArchitectures(std::string_view architecture) {
   return {};
 }
 
-std::span<const std::string_view> AlwaysAllowed() { return kAllowed; }
-std::span<const DefaultRule> ConditionalRules() { return kRules; }
+std::span<const std::string_view> AlwaysAllowed() {
+  return kAllowed;
+}
+std::span<const DefaultRule> ConditionalRules() {
+  return kRules;
+}
 
 }  // namespace berth::container

@@ -31,7 +31,8 @@ struct DefaultRule {
   std::optional<DefaultArgument> argument;
 };
 
-// What a filter for a host of this architecture (Go's name) has to cover, libseccomp's names. Empty: the host's own alone.
+// What a filter for a host of this architecture (Go's name) has to cover, libseccomp's names. Empty: the host's own
+// alone.
 std::vector<std::string> DefaultArchitectures(std::string_view architecture);
 std::span<const std::string_view> AlwaysAllowed();
 std::span<const DefaultRule> ConditionalRules();

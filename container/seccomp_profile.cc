@@ -19,7 +19,9 @@ using base::Fail;
 using nlohmann::json;
 constexpr size_t kMaxRules = 10'000;
 
-bool Has(std::span<const std::string> list, std::string_view wanted) { return std::find(list.begin(), list.end(), wanted) != list.end(); }
+bool Has(std::span<const std::string> list, std::string_view wanted) {
+  return std::find(list.begin(), list.end(), wanted) != list.end();
+}
 
 struct Architecture {
   std::string_view go_name;
@@ -27,11 +29,13 @@ struct Architecture {
   std::string_view seccomp_name;
 };
 const Architecture& FindArchitecture(std::string_view go_name) {
-  static constexpr Architecture kKnown[] = {{"amd64", "x86_64", "SCMP_ARCH_X86_64"},   {"arm64", "aarch64", "SCMP_ARCH_AARCH64"},
-                                            {"riscv64", "riscv64", "SCMP_ARCH_RISCV64"}, {"ppc64le", "ppc64le", "SCMP_ARCH_PPC64LE"},
-                                            {"s390x", "s390x", "SCMP_ARCH_S390X"},     {"loong64", "loongarch64", "SCMP_ARCH_LOONGARCH64"}};
+  static constexpr Architecture kKnown[] = {
+      {"amd64", "x86_64", "SCMP_ARCH_X86_64"},     {"arm64", "aarch64", "SCMP_ARCH_AARCH64"},
+      {"riscv64", "riscv64", "SCMP_ARCH_RISCV64"}, {"ppc64le", "ppc64le", "SCMP_ARCH_PPC64LE"},
+      {"s390x", "s390x", "SCMP_ARCH_S390X"},       {"loong64", "loongarch64", "SCMP_ARCH_LOONGARCH64"}};
   static constexpr Architecture kNone{};
-  const auto* const found = std::find_if(std::begin(kKnown), std::end(kKnown), [&](const auto& one) { return one.go_name == go_name; });
+  const auto* const found =
+      std::find_if(std::begin(kKnown), std::end(kKnown), [&](const auto& one) { return one.go_name == go_name; });
   return found == std::end(kKnown) ? kNone : *found;
 }
 
@@ -79,10 +83,13 @@ bool IsKernel(const std::string& minimum, const SeccompHost& host) {
   return host.kernel_major > major || (host.kernel_major == major && host.kernel_minor >= minor);
 }
 
-bool Applies(const Conditions& includes, const Conditions& excludes, std::span<const std::string> capabilities, const SeccompHost& host) {
+bool Applies(const Conditions& includes, const Conditions& excludes, std::span<const std::string> capabilities,
+             const SeccompHost& host) {
   const auto here = [&](const std::string& name) { return IsArchitecture(name, host); };
   const auto granted = [&](const std::string& name) { return Has(capabilities, name); };
-  if (!includes.architectures.empty() && std::none_of(includes.architectures.begin(), includes.architectures.end(), here)) return false;
+  if (!includes.architectures.empty() &&
+      std::none_of(includes.architectures.begin(), includes.architectures.end(), here))
+    return false;
   if (!std::all_of(includes.capabilities.begin(), includes.capabilities.end(), granted)) return false;
   if (!includes.min_kernel.empty() && !IsKernel(includes.min_kernel, host)) return false;
   if (std::any_of(excludes.architectures.begin(), excludes.architectures.end(), here)) return false;
@@ -169,9 +176,12 @@ SeccompHost ThisSeccompHost() {
   return host;
 }
 
-bool KnowsSyscall(const std::string& name) { return seccomp_syscall_resolve_name(name.c_str()) != __NR_SCMP_ERROR; }
+bool KnowsSyscall(const std::string& name) {
+  return seccomp_syscall_resolve_name(name.c_str()) != __NR_SCMP_ERROR;
+}
 
-base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view text, std::span<const std::string> capabilities, const SeccompHost& host) {
+base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view text, std::span<const std::string> capabilities,
+                                               const SeccompHost& host) {
   ASSIGN_OR_RETURN(const nlohmann::json profile, berth::json::Parse(text, "seccomp profile"));
   oci::Seccomp out;
   ASSIGN_OR_RETURN(out.default_action, berth::json::String(profile, "defaultAction", "seccomp profile"));
@@ -184,15 +194,20 @@ base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view text, std::span<
   ASSIGN_OR_RETURN(const nlohmann::json* rules, berth::json::Array(profile, "syscalls", "seccomp profile"));
   static const nlohmann::json kNone = nlohmann::json::array();
   if (rules == nullptr) rules = &kNone;
-  if (rules->size() > kMaxRules) return Fail(Code::kInvalidArgument, "seccomp profile: more than ", kMaxRules, " rules");
+  if (rules->size() > kMaxRules)
+    return Fail(Code::kInvalidArgument, "seccomp profile: more than ", kMaxRules, " rules");
   for (const nlohmann::json& rule : *rules) {
     ASSIGN_OR_RETURN(oci::SeccompRule mapped, ReadRule(rule));
     ASSIGN_OR_RETURN(const Conditions includes, ReadConditions(rule, "includes"));
     ASSIGN_OR_RETURN(const Conditions excludes, ReadConditions(rule, "excludes"));
-    if (!mapped.names.empty() && Applies(includes, excludes, capabilities, host)) out.syscalls.push_back(std::move(mapped));
+    if (!mapped.names.empty() && Applies(includes, excludes, capabilities, host))
+      out.syscalls.push_back(std::move(mapped));
   }
-  const bool notifies = out.default_action == "SCMP_ACT_NOTIFY" || std::any_of(out.syscalls.begin(), out.syscalls.end(), [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
-  if (notifies && out.listener_path.empty()) return Fail(Code::kInvalidArgument, "seccomp profile: SCMP_ACT_NOTIFY needs a listenerPath");
+  const bool notifies = out.default_action == "SCMP_ACT_NOTIFY" ||
+                        std::any_of(out.syscalls.begin(), out.syscalls.end(),
+                                    [](const auto& rule) { return rule.action == "SCMP_ACT_NOTIFY"; });
+  if (notifies && out.listener_path.empty())
+    return Fail(Code::kInvalidArgument, "seccomp profile: SCMP_ACT_NOTIFY needs a listenerPath");
   return out;
 }
 

@@ -17,9 +17,10 @@ struct SeccompHost {
 };
 SeccompHost ThisSeccompHost();
 
-// kInvalidArgument for what is no profile. Rules whose conditions do not hold for these capabilities (CAP_ names) and this host,
-// and system calls that the local libseccomp does not know, are left out.
-base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view json, std::span<const std::string> capabilities, const SeccompHost& host);
+// kInvalidArgument for what is no profile. Rules whose conditions do not hold for these capabilities (CAP_ names) and
+// this host, and system calls that the local libseccomp does not know, are left out.
+base::Result<oci::Seccomp> ParseSeccompProfile(std::string_view json, std::span<const std::string> capabilities,
+                                               const SeccompHost& host);
 
 // Whether libseccomp knows the name on this architecture: an OCI runtime of the same age would refuse or skip it.
 bool KnowsSyscall(const std::string& name);

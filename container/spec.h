@@ -7,8 +7,8 @@
 
 #include "base/context.h"
 #include "base/result.h"
-#include "container/hooks.h"
 #include "container/handler.h"
+#include "container/hooks.h"
 #include "container/mounts.h"
 #include "container/pod.h"
 #include "container/resources.h"
@@ -33,7 +33,7 @@ struct SpecOptions {
   bool clamp_oom_score_adj = true;
   bool apparmor_default_loads = false;
   ResourceOptions resources;
-  Handler handler;                  // that the pod runs with
+  Handler handler;                   // that the pod runs with
   std::vector<oci::Rlimit> rlimits;  // of every process; empty: the daemon's own
   bool device_owner_from_security_context = false;
   MountOptions mounts;
@@ -47,10 +47,10 @@ struct SpecRequest {
   const User& user;
   std::string container_id;
   std::string image_name;
-  base::Path rootfs;             // where the overlay is mounted
-  std::string cgroups_path;      // for the runtime
+  base::Path rootfs;         // where the overlay is mounted
+  std::string cgroups_path;  // for the runtime
   Labels labels;
-  base::Path target_namespace;   // pid namespace to join in mode TARGET
+  base::Path target_namespace;  // pid namespace to join in mode TARGET
 };
 
 // The container's own, or its pod's where it says nothing.
@@ -59,8 +59,8 @@ const cri::NamespaceOption& NamespacesOf(const cri::ContainerConfig& config, con
 // Checks what can be checked without the image and without any effect: for the start of CreateContainer.
 base::Status CheckConfig(const cri::ContainerConfig& config, const Pod& pod);
 
-// Looks at host paths (mounts, devices) through `paths`. kInvalidArgument names the field; kUnimplemented what this version
-// cannot do. Nothing that the request asks for is dropped in silence.
+// Looks at host paths (mounts, devices) through `paths`. kInvalidArgument names the field; kUnimplemented what this
+// version cannot do. Nothing that the request asks for is dropped in silence.
 base::Result<oci::Spec> BuildSpec(const SpecRequest& request, const SpecOptions& options, kernel::ForeignPaths& paths,
                                   const base::Context& context);
 

@@ -21,8 +21,8 @@ struct SpecFile {
   std::string signature;  // another one when the file was changed or replaced; empty: it is not a regular file
 };
 
-// The files with one of these endings, folder by folder in bytewise order. A folder that is missing holds none; hidden files are
-// passed over. kResourceExhausted for more than 1,000 in a folder.
+// The files with one of these endings, folder by folder in bytewise order. A folder that is missing holds none; hidden
+// files are passed over. kResourceExhausted for more than 1,000 in a folder.
 base::Result<std::vector<SpecFile>> ListSpecFiles(const std::vector<base::Path>& folders,
                                                   const std::vector<std::string>& endings);
 
@@ -62,7 +62,8 @@ class SpecFolders {
  private:
   base::Result<T> ReadOne(const SpecFile& file) const {
     // A FIFO would be waited for.
-    if (file.signature.empty()) return base::Fail(base::Code::kInvalidArgument, file.path.native(), ": not a regular file");
+    if (file.signature.empty())
+      return base::Fail(base::Code::kInvalidArgument, file.path.native(), ": not a regular file");
     ASSIGN_OR_RETURN(const std::string text, base::ReadFile(file.path, kMaxSpecFile));
     return parse_(text, file.path.native());
   }

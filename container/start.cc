@@ -17,20 +17,21 @@ constexpr auto kStateTime = std::chrono::seconds(5);
 
 base::Status Containers::Start(const std::string& id, const base::Context& context) {
   ASSIGN_OR_RETURN(const auto container, Find(id));
-  auto result = operations_.Run({.key = "start/" + container->id,
-                                 .what = "StartContainer " + container->id,
-                                 .timeout = parts_.create_timeout,
-                                 .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
-                                 .body = [this, whole = container->id](const base::Context& own, state::Stage& stage) {
-                                   return StartBody(whole, own, stage);
-                                 },
-                                 .finished = parts_.timelines->Keeper("StartContainer", container->id, context.id())},
-                                context);
+  auto result = operations_.Run(
+      {.key = "start/" + container->id,
+       .what = "StartContainer " + container->id,
+       .timeout = parts_.create_timeout,
+       .submit = [this](std::function<void()> work) { return Submit(std::move(work)); },
+       .body = [this, whole = container->id](const base::Context& own,
+                                             state::Stage& stage) { return StartBody(whole, own, stage); },
+       .finished = parts_.timelines->Keeper("StartContainer", container->id, context.id())},
+      context);
   if (!result) return tl::make_unexpected(std::move(result).error());
   return {};
 }
 
-base::Result<std::string> Containers::StartBody(const std::string& id, const base::Context& context, state::Stage& stage) {
+base::Result<std::string> Containers::StartBody(const std::string& id, const base::Context& context,
+                                                state::Stage& stage) {
   ASSIGN_OR_RETURN(const auto container, Find(id));
   if (container->state != State::kCreated) {
     return Fail(Code::kFailedPrecondition, "container ", id, " is ", StateName(container->state), ", not created");
@@ -41,7 +42,8 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
   if (live) live->starting = base::UnixNanos();
   // A daemon that is killed now leaves the time to the next one. Without a byte free it is only that which is lost.
   if (live) (void)base::WriteFile(StartingFile(id), std::to_string(live->starting));
-  base::Status started = container->restored ? StartRestored(id, *runtime, context, stage) : runtime->Start(id, context);
+  base::Status started =
+      container->restored ? StartRestored(id, *runtime, context, stage) : runtime->Start(id, context);
   if (!started && !container->restored) {
     // A daemon that was killed between the runtime's start and the record's leaves a container that runs already.
     const auto now = runtime->GetState(id, life_.WithTimeout(kStateTime));
@@ -50,8 +52,9 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
   if (!started) {
     if (live) live->starting = 0;
     (void)base::RemoveFile(StartingFile(id));
-    SetExited(id, {.code = 128, .finished_at = base::UnixNanos(), .reason = "StartError", .message = started.error().message},
-              base::Durability::kVolatile);
+    SetExited(
+        id, {.code = 128, .finished_at = base::UnixNanos(), .reason = "StartError", .message = started.error().message},
+        base::Durability::kVolatile);
     if (base::Status killed = Kill(*container); !killed) started.error().clean_up = killed.error().message;
     return tl::make_unexpected(std::move(started).error());
   }
@@ -65,7 +68,8 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
     if (changed.state == State::kCreated) changed.state = State::kRunning;
     return changed;
   };
-  if (auto updated = store_.Update(id, run, state::Persist::kBestEffort); !updated) return tl::make_unexpected(updated.error());
+  if (auto updated = store_.Update(id, run, state::Persist::kBestEffort); !updated)
+    return tl::make_unexpected(updated.error());
   return id;
 }
 
@@ -83,7 +87,12 @@ void Containers::SetExited(const std::string& id, Exit exit, base::Durability du
   };
   // Removed meanwhile is fine; a full disk is retried by the store.
   (void)store_.Update(id, end, state::Persist::kBestEffort, durability);
-  if (first) parts_.timelines->Add({.operation = "Exit", .object = id, .request = {}, .code = exit.reason, .timeline = {.started_at = exit.finished_at}});
+  if (first)
+    parts_.timelines->Add({.operation = "Exit",
+                           .object = id,
+                           .request = {},
+                           .code = exit.reason,
+                           .timeline = {.started_at = exit.finished_at}});
   if (live) eventfd_write(live->exited.get(), 1);
 }
 
@@ -91,8 +100,10 @@ namespace {
 
 Exit FromRecord(const conmon::ExitRecord& record) {
   Exit exit{.code = record.code, .finished_at = record.finished_at};
-  if (record.oom_kills > 0) exit.reason = "OOMKilled";
-  else exit.reason = record.code == 0 ? "Completed" : "Error";
+  if (record.oom_kills > 0)
+    exit.reason = "OOMKilled";
+  else
+    exit.reason = record.code == 0 ? "Completed" : "Error";
   return exit;
 }
 

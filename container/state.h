@@ -14,9 +14,12 @@ enum class State { kCreated, kRunning, kExited };
 
 constexpr std::string_view StateName(State state) {
   switch (state) {
-    case State::kCreated: return "created";
-    case State::kRunning: return "running";
-    case State::kExited: return "exited";
+    case State::kCreated:
+      return "created";
+    case State::kRunning:
+      return "running";
+    case State::kExited:
+      return "exited";
   }
   return "unknown";
 }
@@ -24,9 +27,12 @@ constexpr std::string_view StateName(State state) {
 // An exited container never runs again; a restart is a new container with the next attempt.
 constexpr bool CanChange(State from, State to) {
   switch (from) {
-    case State::kCreated: return to == State::kRunning || to == State::kExited;
-    case State::kRunning: return to == State::kExited;
-    case State::kExited: return false;
+    case State::kCreated:
+      return to == State::kRunning || to == State::kExited;
+    case State::kRunning:
+      return to == State::kExited;
+    case State::kExited:
+      return false;
   }
   return false;
 }

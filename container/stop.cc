@@ -59,7 +59,9 @@ base::Status Containers::Stop(const std::string& id, std::chrono::nanoseconds gr
     return !std::exchange(stopping.running, true);
   });
   if (first) {
-    if (base::Status submitted = parts_.stops->Submit([this, whole, live, request = context.id()] { RunStop(whole, live, request); }); !submitted) {
+    if (base::Status submitted =
+            parts_.stops->Submit([this, whole, live, request = context.id()] { RunStop(whole, live, request); });
+        !submitted) {
       live->stopping.With([](Live::Stopping& stopping) { stopping = {}; });
       return submitted;
     }
@@ -77,7 +79,8 @@ void Containers::RunStop(const std::string& id, const LivePtr& live, const std::
     const std::unique_lock turn(live->updating, base::Monotonic::now() + kKillTime);
     container = store_.Get(id);
     if (turn && container && container->process.pid == 0) {
-      SetExited(id, {.code = 128 + SIGKILL, .finished_at = base::UnixNanos(), .reason = "Error"}, base::Durability::kVolatile);
+      SetExited(id, {.code = 128 + SIGKILL, .finished_at = base::UnixNanos(), .reason = "Error"},
+                base::Durability::kVolatile);
     }
     if (!container) return;
   }
@@ -120,7 +123,9 @@ void Containers::End() {
 
 base::Status Containers::StopAll(const std::string& sandbox_id, const base::Context& context) {
   const auto all = List();
-  const auto ours = [&](const auto& container) { return container->sandbox_id == sandbox_id && container->state != State::kExited; };
+  const auto ours = [&](const auto& container) {
+    return container->sandbox_id == sandbox_id && container->state != State::kExited;
+  };
   // All are killed before the first is waited for.
   for (const auto& container : all) {
     if (ours(container)) (void)Kill(*container);
@@ -128,7 +133,8 @@ base::Status Containers::StopAll(const std::string& sandbox_id, const base::Cont
   base::Status first;
   for (const auto& container : all) {
     if (!ours(container)) continue;
-    if (base::Status stopped = Stop(container->id, std::chrono::nanoseconds(0), context); !stopped && first) first = std::move(stopped);
+    if (base::Status stopped = Stop(container->id, std::chrono::nanoseconds(0), context); !stopped && first)
+      first = std::move(stopped);
   }
   return first;
 }

@@ -15,12 +15,12 @@ struct Name {
   int cri;
 };
 constexpr std::array kNames = {
-    Name{"ABRT", 6, 1},    Name{"ALRM", 14, 2},   Name{"BUS", 7, 3},   Name{"CHLD", 17, 4}, Name{"CLD", 17, 5},
-    Name{"CONT", 18, 6},   Name{"FPE", 8, 7},     Name{"HUP", 1, 8},   Name{"ILL", 4, 9},   Name{"INT", 2, 10},
-    Name{"IO", 29, 11},    Name{"IOT", 6, 12},    Name{"KILL", 9, 13}, Name{"PIPE", 13, 14}, Name{"POLL", 29, 15},
-    Name{"PROF", 27, 16},  Name{"PWR", 30, 17},   Name{"QUIT", 3, 18}, Name{"SEGV", 11, 19}, Name{"STKFLT", 16, 20},
-    Name{"STOP", 19, 21},  Name{"SYS", 31, 22},   Name{"TERM", 15, 23}, Name{"TRAP", 5, 24}, Name{"TSTP", 20, 25},
-    Name{"TTIN", 21, 26},  Name{"TTOU", 22, 27},  Name{"URG", 23, 28}, Name{"USR1", 10, 29}, Name{"USR2", 12, 30},
+    Name{"ABRT", 6, 1},     Name{"ALRM", 14, 2},   Name{"BUS", 7, 3},    Name{"CHLD", 17, 4},  Name{"CLD", 17, 5},
+    Name{"CONT", 18, 6},    Name{"FPE", 8, 7},     Name{"HUP", 1, 8},    Name{"ILL", 4, 9},    Name{"INT", 2, 10},
+    Name{"IO", 29, 11},     Name{"IOT", 6, 12},    Name{"KILL", 9, 13},  Name{"PIPE", 13, 14}, Name{"POLL", 29, 15},
+    Name{"PROF", 27, 16},   Name{"PWR", 30, 17},   Name{"QUIT", 3, 18},  Name{"SEGV", 11, 19}, Name{"STKFLT", 16, 20},
+    Name{"STOP", 19, 21},   Name{"SYS", 31, 22},   Name{"TERM", 15, 23}, Name{"TRAP", 5, 24},  Name{"TSTP", 20, 25},
+    Name{"TTIN", 21, 26},   Name{"TTOU", 22, 27},  Name{"URG", 23, 28},  Name{"USR1", 10, 29}, Name{"USR2", 12, 30},
     Name{"VTALRM", 26, 31}, Name{"WINCH", 28, 32}, Name{"XCPU", 24, 33}, Name{"XFSZ", 25, 34},
 };
 
@@ -75,8 +75,10 @@ int SignalToCri(int linux_number) {
   for (const Name& known : kNames) {
     if (known.number == linux_number) return known.cri;
   }
-  if (linux_number >= kRtMin && linux_number <= kRtMin + (kCriRtMinLast - kCriRtMin)) return kCriRtMin + (linux_number - kRtMin);
-  if (linux_number > kRtMin + (kCriRtMinLast - kCriRtMin) && linux_number <= kRtMax) return kCriRtMax - (kRtMax - linux_number);
+  if (linux_number >= kRtMin && linux_number <= kRtMin + (kCriRtMinLast - kCriRtMin))
+    return kCriRtMin + (linux_number - kRtMin);
+  if (linux_number > kRtMin + (kCriRtMinLast - kCriRtMin) && linux_number <= kRtMax)
+    return kCriRtMax - (kRtMax - linux_number);
   return 0;
 }
 

@@ -25,7 +25,8 @@ base::Result<UnfinishedUpdate> DecodeUpdate(std::string_view text) {
   UnfinishedUpdate out;
   ASSIGN_OR_RETURN(const std::string record, json::String(object, "record", kWhat));
   const auto bytes = base::Base64Decode(record);
-  if (!bytes || !out.record.ParseFromString(*bytes)) return base::Fail(base::Code::kInvalidArgument, kWhat, ": record is damaged");
+  if (!bytes || !out.record.ParseFromString(*bytes))
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": record is damaged");
   ASSIGN_OR_RETURN(const nlohmann::json* files, json::Array(object, "files", kWhat));
   if (files == nullptr) return out;
   for (const nlohmann::json& file : *files) {

@@ -1,5 +1,5 @@
-// An update of a container's limits that is under way, as it is kept in the run root: a daemon that is killed in between leaves
-// it to the next one.
+// An update of a container's limits that is under way, as it is kept in the run root: a daemon that is killed in
+// between leaves it to the next one.
 #pragma once
 
 #include <string>

@@ -19,7 +19,8 @@ constexpr auto kUndoTime = std::chrono::seconds(10);
 
 base::Status CheckState(const Container& container) {
   if (container.restored && container.state == State::kCreated)
-    return Fail(Code::kFailedPrecondition, "container ", container.id, " is made from a checkpoint and not started: it has no cgroup yet");
+    return Fail(Code::kFailedPrecondition, "container ", container.id,
+                " is made from a checkpoint and not started: it has no cgroup yet");
   if (container.state != State::kExited) return {};
   return Fail(Code::kFailedPrecondition, "container ", container.id, " is ", StateName(container.state),
               ", neither created nor running");
@@ -126,8 +127,9 @@ base::Status Containers::TellRuntime(const Container& container, const oci::Reso
   return parts_.systemd->SetLimits(group.filename(), unit, context);
 }
 
-// The OCI runtime's own update promises no all or nothing, names no field in its errors and costs a process; so the files are
-// written here. It is asked last, for what only it does: limits that systemd must know of, and the weight that v2 has for shares.
+// The OCI runtime's own update promises no all or nothing, names no field in its errors and costs a process; so the
+// files are written here. It is asked last, for what only it does: limits that systemd must know of, and the weight
+// that v2 has for shares.
 base::Status Containers::SetLimits(const Container& container, const oci::Resources& limits,
                                    kernel::CgroupChange& change, const base::Context& context) {
   ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(container.cgroups_path));

@@ -19,8 +19,8 @@ namespace {
 
 constexpr size_t kMaxFile = 4 << 20;
 
-// Empty when there is no such file. Looked at before it is opened: an image may ship a FIFO or a device under this name, and
-// opening a device can do things.
+// Empty when there is no such file. Looked at before it is opened: an image may ship a FIFO or a device under this
+// name, and opening a device can do things.
 base::Result<std::string> ReadInRoot(int rootfs, const char* path) {
   auto place = base::OpenInRoot(rootfs, path, O_PATH);
   if (!place) {
@@ -29,7 +29,8 @@ base::Result<std::string> ReadInRoot(int rootfs, const char* path) {
   }
   struct stat info {};
   if (fstat(place->get(), &info) != 0) return base::FailErrno(errno, "stat ", path);
-  if (!S_ISREG(info.st_mode)) return base::Fail(base::Code::kInvalidArgument, "the image's /", path, " is not a regular file");
+  if (!S_ISREG(info.st_mode))
+    return base::Fail(base::Code::kInvalidArgument, "the image's /", path, " is not a regular file");
   ASSIGN_OR_RETURN(const base::UniqueFd file, base::Open(base::Cat("/proc/self/fd/", place->get()), O_RDONLY));
   return base::ReadAll(file.get(), kMaxFile, path);
 }
@@ -69,7 +70,8 @@ base::Result<User> ResolveUser(int rootfs, const cri::LinuxContainerSecurityCont
     entry = FindUser(passwd, *uid);
   } else {
     entry = FindUser(passwd, name);
-    if (!entry) return base::Fail(base::Code::kInvalidArgument, "user \"", name, "\" is not in the image's /etc/passwd");
+    if (!entry)
+      return base::Fail(base::Code::kInvalidArgument, "user \"", name, "\" is not in the image's /etc/passwd");
     ASSIGN_OR_RETURN(user.uid, CheckId(entry->uid, "user"));
   }
 
@@ -78,7 +80,8 @@ base::Result<User> ResolveUser(int rootfs, const cri::LinuxContainerSecurityCont
   } else if (!group_name.empty()) {
     const auto number = base::ParseInt(group_name);
     const auto gid = number ? number : FindGroup(group, group_name);
-    if (!gid) return base::Fail(base::Code::kInvalidArgument, "group \"", group_name, "\" is not in the image's /etc/group");
+    if (!gid)
+      return base::Fail(base::Code::kInvalidArgument, "group \"", group_name, "\" is not in the image's /etc/group");
     ASSIGN_OR_RETURN(user.gid, CheckId(*gid, "group"));
   } else if (entry) {
     ASSIGN_OR_RETURN(user.gid, CheckId(entry->gid, "group"));
@@ -94,7 +97,8 @@ base::Result<User> ResolveUser(int rootfs, const cri::LinuxContainerSecurityCont
         for (const int64_t gid : GroupsOf(group, entry->name)) user.groups.push_back(gid);
       }
       break;
-    case SupplementalGroupsPolicy::Strict: break;
+    case SupplementalGroupsPolicy::Strict:
+      break;
     default:
       return base::Fail(base::Code::kInvalidArgument, "supplemental_groups_policy ",
                         static_cast<int>(security.supplemental_groups_policy()), " is not implemented");

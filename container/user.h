@@ -19,8 +19,8 @@ struct User {
 };
 
 // `rootfs` is a folder descriptor of the container's root. The files are opened beneath it, must be regular and small;
-// a missing file holds no names. `image_user` is the image's User. kInvalidArgument for a name that does not exist, for a
-// group without a user and for an unknown group policy.
+// a missing file holds no names. `image_user` is the image's User. kInvalidArgument for a name that does not exist, for
+// a group without a user and for an unknown group policy.
 base::Result<User> ResolveUser(int rootfs, const cri::LinuxContainerSecurityContext& security,
                                std::string_view image_user);
 

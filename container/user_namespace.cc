@@ -48,19 +48,25 @@ base::Result<Path> BindOne(const cri::Mount& mount, const UserNamespace& user, c
   return target;
 }
 
-// Where the host has the device at `path`; empty for one that the request does not name. Later ones win, as with the devices.
+// Where the host has the device at `path`; empty for one that the request does not name. Later ones win, as with the
+// devices.
 Path HostPathOf(const cri::ContainerConfig& config, const Path& path) {
   Path out;
   for (const cri::Device& device : config.devices()) {
-    const Path target = Path(device.container_path().empty() ? device.host_path() : device.container_path()).lexically_normal();
+    const Path target =
+        Path(device.container_path().empty() ? device.host_path() : device.container_path()).lexically_normal();
     const Path below = path.lexically_relative(target);
-    if (below == ".") out = device.host_path();
-    else if (!below.empty() && *below.begin() != "..") out = device.host_path() / below;
+    if (below == ".")
+      out = device.host_path();
+    else if (!below.empty() && *below.begin() != "..")
+      out = device.host_path() / below;
   }
   return out.lexically_normal();
 }
 
-bool UsesCopies(const Pod& pod) { return pod.user_namespace && pod.user_namespace->images.empty(); }
+bool UsesCopies(const Pod& pod) {
+  return pod.user_namespace && pod.user_namespace->images.empty();
+}
 
 }  // namespace
 

@@ -42,7 +42,8 @@ Result<size_t> ReadAt(int fd, std::span<uint8_t> buffer, int64_t offset) {
 std::string NameOf(const Descriptor& descriptor) {
   for (const char* key : {"io.containerd.image.name", "org.opencontainers.image.ref.name"}) {
     const auto found = descriptor.annotations.find(key);
-    if (found != descriptor.annotations.end() && found->second.find_first_of("/:") != std::string::npos) return found->second;
+    if (found != descriptor.annotations.end() && found->second.find_first_of("/:") != std::string::npos)
+      return found->second;
   }
   return {};
 }
@@ -59,7 +60,8 @@ Status AddName(std::vector<Reference>& names, const std::string& text) {
 // Notes where members stand. Fed in one go, piece by piece, with the place of each piece told first.
 class Archive::Indexer : public TarSink, public ByteSink {
  public:
-  Indexer(Archive& archive, int spare, const base::Context& context) : archive_(archive), spare_(spare), context_(context), reader_(*this) {}
+  Indexer(Archive& archive, int spare, const base::Context& context)
+      : archive_(archive), spare_(spare), context_(context), reader_(*this) {}
 
   Status Feed(std::span<const uint8_t> bytes) {
     RETURN_IF_ERROR(context_.Check("read archive"));
@@ -93,7 +95,8 @@ class Archive::Indexer : public TarSink, public ByteSink {
       first_ = true;
     } else if (entry.type == TarEntry::Type::kSymlink || entry.type == TarEntry::Type::kHardLink) {
       const bool relative = entry.type == TarEntry::Type::kSymlink && !entry.link.starts_with('/');
-      const auto target = CleanLayerPath(relative ? base::Cat(SplitLayerPath(name).parent, "/", entry.link) : entry.link);
+      const auto target =
+          CleanLayerPath(relative ? base::Cat(SplitLayerPath(name).parent, "/", entry.link) : entry.link);
       if (target) archive_.links_[name] = *target;
     }
     return {};
@@ -102,8 +105,10 @@ class Archive::Indexer : public TarSink, public ByteSink {
     if (current_ == nullptr) return {};
     const int64_t start = at_ + (bytes.data() - piece_) - static_cast<int64_t>(offset);
     // A sparse file is not in one piece; nothing that is wanted from an archive is one.
-    if (first_) current_->offset = offset == 0 ? start : -1;
-    else if (current_->offset != start) current_->offset = -1;
+    if (first_)
+      current_->offset = offset == 0 ? start : -1;
+    else if (current_->offset != start)
+      current_->offset = -1;
     first_ = false;
     return {};
   }
@@ -177,7 +182,8 @@ Result<Archive::Member> Archive::Find(std::string name) const {
 
 Result<std::string> Archive::ReadMember(const std::string& name, size_t limit) const {
   ASSIGN_OR_RETURN(const Member member, Find(name));
-  if (member.size > static_cast<int64_t>(limit)) return Fail(Code::kResourceExhausted, name, ": larger than ", limit, " bytes");
+  if (member.size > static_cast<int64_t>(limit))
+    return Fail(Code::kResourceExhausted, name, ": larger than ", limit, " bytes");
   std::string out(static_cast<size_t>(member.size), '\0');
   size_t done = 0;
   while (done < out.size()) {
@@ -204,7 +210,8 @@ Status Archive::ReadOciIndex(const Platform& platform) {
     for (const size_t i : chosen) {
       ASSIGN_OR_RETURN(Resolved top, FetchManifest(group[i], {}));
       auto same = std::ranges::find(images_, top.digest, [](const ArchivedImage& image) { return image.top.digest; });
-      if (same == images_.end()) same = images_.insert(images_.end(), ArchivedImage{.top = std::move(top), .made_up = false, .names = {}});
+      if (same == images_.end())
+        same = images_.insert(images_.end(), ArchivedImage{.top = std::move(top), .made_up = false, .names = {}});
       RETURN_IF_ERROR(AddName(same->names, name));
     }
   }
@@ -215,7 +222,8 @@ Status Archive::ReadOciIndex(const Platform& platform) {
 Status Archive::ReadDockerManifest() {
   ASSIGN_OR_RETURN(const std::string text, ReadMember(std::string(kDockerFile), kMaxManifestBytes));
   ASSIGN_OR_RETURN(const nlohmann::json list, json::Parse(text, kDockerFile));
-  if (!list.is_array() || list.size() > kMaxImages) return Fail(Code::kInvalidArgument, kDockerFile, ": not a list of images");
+  if (!list.is_array() || list.size() > kMaxImages)
+    return Fail(Code::kInvalidArgument, kDockerFile, ": not a list of images");
   for (const nlohmann::json& item : list) {
     ASSIGN_OR_RETURN(const std::string config_name, json::String(item, "Config", kDockerFile));
     ASSIGN_OR_RETURN(const auto tags, json::Strings(item, "RepoTags", kDockerFile));
@@ -224,7 +232,8 @@ Status Archive::ReadDockerManifest() {
     ASSIGN_OR_RETURN(const std::string config_body, ReadMember(config_path, kMaxConfigBytes));
     ASSIGN_OR_RETURN(const ImageConfig config, ParseImageConfig(config_body));
     if (config.diff_ids.size() != layers.size()) {
-      return Fail(Code::kInvalidArgument, config_name, ": ", config.diff_ids.size(), " layers, ", kDockerFile, " has ", layers.size());
+      return Fail(Code::kInvalidArgument, config_name, ": ", config.diff_ids.size(), " layers, ", kDockerFile, " has ",
+                  layers.size());
     }
     const Digest config_digest = Sha256::Of(config_body);
     by_diff_id_[config_digest] = config_path;
@@ -235,10 +244,11 @@ Status Archive::ReadDockerManifest() {
       by_diff_id_[config.diff_ids[i]] = path;
       descriptors.push_back({{"mediaType", kOciLayer}, {"digest", config.diff_ids[i].str()}, {"size", member.size}});
     }
-    const std::string body = json::Dump({{"schemaVersion", 2},
-                                         {"mediaType", kOciManifest},
-                                         {"config", {{"mediaType", kOciConfig}, {"digest", config_digest.str()}, {"size", config_body.size()}}},
-                                         {"layers", descriptors}});
+    const std::string body = json::Dump(
+        {{"schemaVersion", 2},
+         {"mediaType", kOciManifest},
+         {"config", {{"mediaType", kOciConfig}, {"digest", config_digest.str()}, {"size", config_body.size()}}},
+         {"layers", descriptors}});
     ArchivedImage image{.top = {Sha256::Of(body), std::string(kOciManifest), body}, .made_up = true, .names = {}};
     for (const std::string& tag : tags) RETURN_IF_ERROR(AddName(image.names, tag), kDockerFile);
     images_.push_back(std::move(image));
@@ -276,7 +286,8 @@ Result<std::string> Archive::FetchSmall(const Descriptor& descriptor, size_t lim
 Status Archive::FetchBlob(const Descriptor& descriptor, const BlobSink& sink, const base::Context& context) {
   ASSIGN_OR_RETURN(const Member member, FindBlob(descriptor));
   if (member.size != descriptor.size) {
-    return Fail(Code::kInvalidArgument, "blob ", descriptor.digest.str(), ": ", member.size, " bytes, the manifest says ", descriptor.size);
+    return Fail(Code::kInvalidArgument, "blob ", descriptor.digest.str(), ": ", member.size,
+                " bytes, the manifest says ", descriptor.size);
   }
   const bool verified_later = by_diff_id_.contains(descriptor.digest);
   Hasher hash(descriptor.digest.algorithm());
@@ -293,7 +304,8 @@ Status Archive::FetchBlob(const Descriptor& descriptor, const BlobSink& sink, co
     done += static_cast<int64_t>(got);
   }
   if (verified_later || hash.Finish() == descriptor.digest) return {};
-  return Fail(Code::kInvalidArgument, "blob ", descriptor.digest.str(), ": its content has digest ", hash.Finish().str());
+  return Fail(Code::kInvalidArgument, "blob ", descriptor.digest.str(), ": its content has digest ",
+              hash.Finish().str());
 }
 
 }  // namespace berth::image

@@ -24,9 +24,8 @@ bool IsAllowed(const std::string& name) {
   if (name.empty() || name.size() > kMaxName || name.find('\0') != std::string::npos) return false;
   const base::Path path(name);
   if (path.is_absolute() || path.lexically_normal().native() != name || !path.has_filename()) return false;
-  return std::ranges::none_of(path, [](const base::Path& part) {
-    return part == "." || part == ".." || part.native().starts_with(".wh.");
-  });
+  return std::ranges::none_of(
+      path, [](const base::Path& part) { return part == "." || part == ".." || part.native().starts_with(".wh."); });
 }
 
 // ustar (pax(1)); names and sizes that do not fit are in a record before it.
@@ -61,8 +60,12 @@ std::string Record(std::string_view key, std::string_view value) {
 
 }  // namespace
 
-bool IsArtifact(const Manifest& manifest) { return !IsImageConfig(manifest.config.media_type); }
-bool IsArtifact(const Image& image) { return image.config.labels.contains(kLabel); }
+bool IsArtifact(const Manifest& manifest) {
+  return !IsImageConfig(manifest.config.media_type);
+}
+bool IsArtifact(const Image& image) {
+  return image.config.labels.contains(kLabel);
+}
 
 base::Result<std::vector<std::string>> FileNames(const Manifest& manifest) {
   std::vector<std::string> out;
@@ -71,9 +74,11 @@ base::Result<std::vector<std::string>> FileNames(const Manifest& manifest) {
     const auto title = blob.annotations.find(kTitle);
     std::string name(title == blob.annotations.end() ? std::string(blob.digest.str()) : title->second);
     if (!IsAllowed(name)) {
-      return base::Fail(Code::kInvalidArgument, "artifact: blob ", blob.digest.str(), ": its title is no name for a file");
+      return base::Fail(Code::kInvalidArgument, "artifact: blob ", blob.digest.str(),
+                        ": its title is no name for a file");
     }
-    if (!seen.insert(name).second) return base::Fail(Code::kInvalidArgument, "artifact: two files called \"", name, "\"");
+    if (!seen.insert(name).second)
+      return base::Fail(Code::kInvalidArgument, "artifact: two files called \"", name, "\"");
     out.push_back(std::move(name));
   }
   return out;
@@ -90,7 +95,9 @@ std::string FilePadding(int64_t size) {
   return std::string(over == 0 ? 0 : kBlock - over, '\0');
 }
 
-std::string ArchiveEnd() { return std::string(2 * kBlock, '\0'); }
+std::string ArchiveEnd() {
+  return std::string(2 * kBlock, '\0');
+}
 
 std::string ArtifactConfig(const Digest& manifest_digest, const Digest& diff_id, const Platform& platform) {
   return json::Dump({{"architecture", platform.architecture},

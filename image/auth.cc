@@ -102,12 +102,18 @@ class HeaderReader {
 
 }  // namespace
 
-bool AuthConfig::empty() const { return Key().empty(); }
+bool AuthConfig::empty() const {
+  return Key().empty();
+}
 std::string AuthConfig::Key() const {
   return KeyOf({username, password, auth, server_address, identity_token, registry_token});
 }
-bool Credentials::anonymous() const { return username.empty() && identity_token.empty() && registry_token.empty(); }
-std::string Credentials::Key() const { return KeyOf({username, password, identity_token, registry_token}); }
+bool Credentials::anonymous() const {
+  return username.empty() && identity_token.empty() && registry_token.empty();
+}
+std::string Credentials::Key() const {
+  return KeyOf({username, password, identity_token, registry_token});
+}
 
 base::Result<Credentials> CredentialsFor(const AuthConfig& config, std::string_view host) {
   Credentials out;

@@ -1,5 +1,5 @@
-// Who we are to a registry: credentials as CRI gives them, challenges, and tokens that are never shared across credentials.
-// Nothing here puts a secret into an error or a log.
+// Who we are to a registry: credentials as CRI gives them, challenges, and tokens that are never shared across
+// credentials. Nothing here puts a secret into an error or a log.
 #pragma once
 
 #include <functional>
@@ -40,14 +40,14 @@ struct Credentials {
   std::string Key() const;  // as AuthConfig::Key
 };
 
-// In CRI's order: user name, identity token, auth, registry token. Anonymous when `server_address` names another host than
-// `host` (a reference's domain). kInvalidArgument for an `auth` that is not base64 of a pair.
+// In CRI's order: user name, identity token, auth, registry token. Anonymous when `server_address` names another host
+// than `host` (a reference's domain). kInvalidArgument for an `auth` that is not base64 of a pair.
 base::Result<Credentials> CredentialsFor(const AuthConfig& config, std::string_view host);
 
-// Credentials for a host from the machine's own configuration (docker config.json, helpers). Called from pulling threads,
-// several at once; they may wait for a helper program until the context ends.
-using CredentialSource =
-    std::function<base::Result<AuthConfig>(std::string_view host, std::string_view repository, const base::Context& context)>;
+// Credentials for a host from the machine's own configuration (docker config.json, helpers). Called from pulling
+// threads, several at once; they may wait for a helper program until the context ends.
+using CredentialSource = std::function<base::Result<AuthConfig>(std::string_view host, std::string_view repository,
+                                                                const base::Context& context)>;
 
 // One challenge of a WWW-Authenticate header (RFC 7235, section 2.1). Names are lower-case.
 struct Challenge {
@@ -67,7 +67,8 @@ struct Token {
   base::TimePoint expires;
   std::string refresh;  // a refresh token that came with it; usually none
 };
-// The answer of a token server (distribution specification, token authentication). kUnauthenticated when it has no token.
+// The answer of a token server (distribution specification, token authentication). kUnauthenticated when it has no
+// token.
 base::Result<Token> ParseToken(std::string_view body, base::TimePoint now);
 
 struct TokenKey {
@@ -83,7 +84,8 @@ struct TokenKey {
 class TokenCache {
  public:
   std::optional<std::string> Find(const TokenKey& key);
-  // Keeps its refresh token too, for every scope of the same server and credentials. Anonymous callers have no use for one.
+  // Keeps its refresh token too, for every scope of the same server and credentials. Anonymous callers have no use for
+  // one.
   void Put(const TokenKey& key, Token token);
   // Drops the token if it still is `value`: the registry refused it.
   void Drop(const TokenKey& key, std::string_view value);

@@ -70,7 +70,8 @@ Result<AuthConfig> ReadEntry(const nlohmann::json& entry, std::string_view what)
 
 bool IsHelperName(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+           c == '.';
   });
 }
 
@@ -90,13 +91,15 @@ Path FindProgram(const std::string& name, const std::vector<Path>& folders) {
 
 std::string Printable(std::string_view text) {
   std::string out(base::Trim(text).substr(0, 200));
-  std::ranges::replace_if(out, [](char c) { return c < ' ' || c > '~'; }, ' ');
+  std::ranges::replace_if(
+      out, [](char c) { return c < ' ' || c > '~'; }, ' ');
   return out;
 }
 
 }  // namespace
 
-Result<AuthConfig> AuthFiles::Find(std::string_view host, std::string_view repository, const base::Context& context) const {
+Result<AuthConfig> AuthFiles::Find(std::string_view host, std::string_view repository,
+                                   const base::Context& context) const {
   for (const Path& file : options_.files) {
     ASSIGN_OR_RETURN(AuthConfig found, FindIn(file, host, repository, context), file.native());
     if (!found.empty()) return found;
@@ -134,8 +137,10 @@ Result<AuthConfig> AuthFiles::FindIn(const Path& file, std::string_view host, st
   return store.empty() ? AuthConfig() : AskHelper(store, host, context);
 }
 
-Result<AuthConfig> AuthFiles::AskHelper(std::string_view name, std::string_view host, const base::Context& context) const {
-  if (!IsHelperName(name)) return base::Fail(Code::kFailedPrecondition, "credential helper of a name that no program has");
+Result<AuthConfig> AuthFiles::AskHelper(std::string_view name, std::string_view host,
+                                        const base::Context& context) const {
+  if (!IsHelperName(name))
+    return base::Fail(Code::kFailedPrecondition, "credential helper of a name that no program has");
   const std::string program = base::Cat("docker-credential-", name);
   base::RunOptions run;
   run.spawn.program = FindProgram(program, options_.program_folders);
@@ -152,12 +157,14 @@ Result<AuthConfig> AuthFiles::AskHelper(std::string_view name, std::string_view 
   }
   RETURN_IF_ERROR(done, program);
   if (done->exit.code != 0) {
-    if (done->output.find(kNothing) != std::string::npos || done->errors.find(kNothing) != std::string::npos) return AuthConfig();
+    if (done->output.find(kNothing) != std::string::npos || done->errors.find(kNothing) != std::string::npos)
+      return AuthConfig();
     return base::Fail(Code::kFailedPrecondition, program, ": ", done->exit.Text(), ": ",
                       Printable(done->errors.empty() ? done->output : done->errors));
   }
   const auto answer = json::Parse(done->output, "answer");
-  if (!answer || !answer->is_object()) return base::Fail(Code::kFailedPrecondition, program, ": the answer is not a JSON object");
+  if (!answer || !answer->is_object())
+    return base::Fail(Code::kFailedPrecondition, program, ": the answer is not a JSON object");
   ASSIGN_OR_RETURN(std::string user, json::String(*answer, "Username", program));
   ASSIGN_OR_RETURN(std::string secret, json::String(*answer, "Secret", program));
   AuthConfig out;

@@ -23,13 +23,13 @@ class AuthFiles {
   };
   explicit AuthFiles(Options options) : options_(std::move(options)) {}
 
-  // For "host[:port]" (a reference's domain) and a repository there: in each file a helper named for the host, then the entry with the
-  // longest key that the name lies under, then the store's helper. Empty when nobody knows. Errors name file and key, and
-  // never what stands there.
+  // For "host[:port]" (a reference's domain) and a repository there: in each file a helper named for the host, then the
+  // entry with the longest key that the name lies under, then the store's helper. Empty when nobody knows. Errors name
+  // file and key, and never what stands there.
   base::Result<AuthConfig> Find(std::string_view host, std::string_view repository, const base::Context& context) const;
 
-  // What one helper (docker-credential-<name>) has for a host. Empty when it says that it has nothing. Ends with the context or after
-  // helper_timeout: its process group is killed.
+  // What one helper (docker-credential-<name>) has for a host. Empty when it says that it has nothing. Ends with the
+  // context or after helper_timeout: its process group is killed.
   base::Result<AuthConfig> AskHelper(std::string_view name, std::string_view host, const base::Context& context) const;
 
  private:

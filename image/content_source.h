@@ -31,11 +31,12 @@ class ContentSource {
   virtual base::Result<Resolved> FetchManifest(const Descriptor& descriptor, const base::Context& context) = 0;
 
   // A small blob (a config) whole: verified, at most `limit` bytes.
-  virtual base::Result<std::string> FetchSmall(const Descriptor& descriptor, size_t limit, const base::Context& context) = 0;
+  virtual base::Result<std::string> FetchSmall(const Descriptor& descriptor, size_t limit,
+                                               const base::Context& context) = 0;
 
-  // Streams a blob. The sink sees each byte once and in order, and on this thread. Success means that size and digest were right;
-  // until then the sink's bytes are not to be believed. kUnknown: they were wrong; TryAgain() says whether another start
-  // can come out differently.
+  // Streams a blob. The sink sees each byte once and in order, and on this thread. Success means that size and digest
+  // were right; until then the sink's bytes are not to be believed. kUnknown: they were wrong; TryAgain() says whether
+  // another start can come out differently.
   virtual base::Status FetchBlob(const Descriptor& descriptor, const BlobSink& sink, const base::Context& context) = 0;
   virtual bool TryAgain() const = 0;
 };

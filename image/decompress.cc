@@ -18,7 +18,9 @@ using base::Status;
 
 namespace {
 
-bool IsGzip(std::span<const uint8_t> magic) { return magic.size() >= 2 && magic[0] == 0x1f && magic[1] == 0x8b; }
+bool IsGzip(std::span<const uint8_t> magic) {
+  return magic.size() >= 2 && magic[0] == 0x1f && magic[1] == 0x8b;
+}
 
 bool IsZstdFrame(std::span<const uint8_t> magic) {
   return magic.size() >= 4 && magic[0] == 0x28 && magic[1] == 0xb5 && magic[2] == 0x2f && magic[3] == 0xfd;
@@ -30,8 +32,8 @@ bool IsZstd(std::span<const uint8_t> magic) {
   return IsZstdFrame(magic) || skippable;
 }
 
-// How much a decoder must remember of a frame that begins so (RFC 8878, section 3.1.1.1); nothing while its header is not
-// complete, 0 of what is no frame with data.
+// How much a decoder must remember of a frame that begins so (RFC 8878, section 3.1.1.1); nothing while its header is
+// not complete, 0 of what is no frame with data.
 std::optional<uint64_t> ZstdWindow(std::span<const uint8_t> header) {
   if (header.size() < 5) return std::nullopt;
   if (!IsZstdFrame(header)) return 0;
@@ -161,7 +163,8 @@ Status Decompressor::Count(size_t produced, ByteSink& sink) {
   if (output_bytes_ > options_.output_limit) {
     return Fail(Code::kResourceExhausted, "decompress layer: more than ", options_.output_limit, " bytes");
   }
-  if (output_bytes_ > options_.ratio_free && (output_bytes_ - options_.ratio_free) / options_.ratio_limit > input_bytes_) {
+  if (output_bytes_ > options_.ratio_free &&
+      (output_bytes_ - options_.ratio_free) / options_.ratio_limit > input_bytes_) {
     return Fail(Code::kResourceExhausted, "decompress layer: ", input_bytes_, " bytes grew to ", output_bytes_,
                 ", more than any honest layer");
   }
@@ -202,7 +205,8 @@ Status Decompressor::DecodeGzip(std::span<const uint8_t> input, ByteSink& sink) 
     if (code < 0 || code == ISAL_NEED_DICT) {
       return Fail(Code::kInvalidArgument, "decompress layer: gzip: ", InflateErrorText(code));
     }
-    const bool stuck = state.avail_in == input.size() && state.avail_out == space && state.block_state != ISAL_BLOCK_FINISH;
+    const bool stuck =
+        state.avail_in == input.size() && state.avail_out == space && state.block_state != ISAL_BLOCK_FINISH;
     if (stuck && !input.empty()) return Fail(Code::kInvalidArgument, "decompress layer: gzip: invalid data");
     input = input.last(state.avail_in);
     const bool output_full = state.avail_out == 0;
@@ -264,7 +268,8 @@ base::Result<size_t> Decompressor::DecodeZstdFrame(std::span<const uint8_t> inpu
     if (ZSTD_isError(left)) {
       if (ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge) {
         return Fail(Code::kResourceExhausted, "decompress layer: zstd: a frame needs a window of more than ",
-                    (uint64_t{1} << options_.zstd_window_log) >> 10, " KiB: compress it with a smaller one (zstd --long)");
+                    (uint64_t{1} << options_.zstd_window_log) >> 10,
+                    " KiB: compress it with a smaller one (zstd --long)");
       }
       return Fail(Code::kInvalidArgument, "decompress layer: zstd: ", ZSTD_getErrorName(left));
     }

@@ -36,7 +36,8 @@ class ByteSink {
 class Decompressor {
  public:
   struct Options {
-    int zstd_window_log = 27;  // of 10 to 31: frames that need a larger window are refused (RFC 8878, section 3.1.1.1.2)
+    int zstd_window_log =
+        27;  // of 10 to 31: frames that need a larger window are refused (RFC 8878, section 3.1.1.1.2)
     uint64_t output_limit = uint64_t{256} << 30;  // bytes
     // Output may be `ratio_limit` times the input and `ratio_free` bytes more. Deflate itself reaches 1,032.
     uint64_t ratio_limit = 1100;

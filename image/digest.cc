@@ -29,7 +29,8 @@ base::Result<Digest> Digest::Parse(std::string_view text) {
   const bool sha512 = text.starts_with(kSha512Prefix);
   const std::string_view hex = text.substr(sha256 || sha512 ? kSha256Prefix.size() : 0);
   if (!(sha256 && hex.size() == 64) && !(sha512 && hex.size() == 128)) {
-    return base::Fail(base::Code::kInvalidArgument, "digest \"", text.substr(0, 200), "\": not a sha256 or sha512 digest");
+    return base::Fail(base::Code::kInvalidArgument, "digest \"", text.substr(0, 200),
+                      "\": not a sha256 or sha512 digest");
   }
   if (!base::IsHex(hex)) {
     return base::Fail(base::Code::kInvalidArgument, "digest \"", text, "\": not lower-case hex digits");
@@ -47,7 +48,9 @@ std::string_view Digest::hex() const {
   return empty() ? std::string_view() : std::string_view(text_).substr(kSha256Prefix.size());
 }
 
-void Hasher::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
+void Hasher::Free::operator()(evp_md_ctx_st* context) const {
+  EVP_MD_CTX_free(context);
+}
 
 Hasher::Hasher(Digest::Algorithm algorithm) : algorithm_(algorithm), context_(EVP_MD_CTX_new()) {
   Must(EVP_DigestInit_ex(context_.get(), Method(algorithm), nullptr));
@@ -61,8 +64,12 @@ Hasher& Hasher::operator=(const Hasher& other) {
   return *this = Hasher(other);
 }
 
-void Hasher::Update(std::span<const uint8_t> bytes) { Must(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size())); }
-void Hasher::Update(std::string_view bytes) { Must(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size())); }
+void Hasher::Update(std::span<const uint8_t> bytes) {
+  Must(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+}
+void Hasher::Update(std::string_view bytes) {
+  Must(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+}
 
 Digest Hasher::Finish() const {
   const Hasher last(*this);

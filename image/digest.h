@@ -14,8 +14,8 @@ struct evp_md_ctx_st;  // OpenSSL's EVP_MD_CTX
 
 namespace berth::image {
 
-// A registered digest of the OCI image specification (descriptor.md, "Digests"): sha256 or sha512, lower-case hex of the
-// right length. A default one is empty and names nothing.
+// A registered digest of the OCI image specification (descriptor.md, "Digests"): sha256 or sha512, lower-case hex of
+// the right length. A default one is empty and names nothing.
 class Digest {
  public:
   enum class Algorithm { kSha256, kSha512 };
@@ -26,7 +26,7 @@ class Digest {
 
   bool empty() const { return text_.empty(); }
   Algorithm algorithm() const;
-  std::string_view hex() const;                   // without the algorithm
+  std::string_view hex() const;                     // without the algorithm
   const std::string& str() const { return text_; }  // "sha256:..."
 
   auto operator<=>(const Digest&) const = default;
@@ -72,5 +72,7 @@ Digest ChainId(const Digest& parent, const Digest& diff_id);
 
 template <>
 struct std::hash<berth::image::Digest> {
-  size_t operator()(const berth::image::Digest& digest) const noexcept { return std::hash<std::string>()(digest.str()); }
+  size_t operator()(const berth::image::Digest& digest) const noexcept {
+    return std::hash<std::string>()(digest.str());
+  }
 };

@@ -49,7 +49,8 @@ HttpRequest TokenPost(const TokenKey& key, std::string_view grant) {
   request.method = "POST";
   request.url = key.realm;
   request.headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
-  request.body = base::Cat(grant, "&client_id=", kClientId, "&service=", UrlEncode(key.service), "&scope=", UrlEncode(key.scope));
+  request.body =
+      base::Cat(grant, "&client_id=", kClientId, "&service=", UrlEncode(key.service), "&scope=", UrlEncode(key.scope));
   return request;
 }
 
@@ -64,7 +65,9 @@ HttpRequest RefreshPost(const TokenKey& key, std::string_view refresh_token) {
   return TokenPost(key, base::Cat("grant_type=refresh_token&refresh_token=", UrlEncode(refresh_token)));
 }
 
-bool IsUnsupported(int status) { return status == 404 || status == 405; }
+bool IsUnsupported(int status) {
+  return status == 404 || status == 405;
+}
 
 base::Result<Token> TokenOf(const HttpResponse& response, const TokenKey& key) {
   const std::string where = ShownUrl(key.realm);
@@ -102,7 +105,8 @@ base::Result<HttpResponse> Endpoint::Do(HttpRequest request, const base::Context
   }
 }
 
-base::Result<bool> Endpoint::Authorize(const HttpResponse& refused, const std::string& sent, const base::Context& context) {
+base::Result<bool> Endpoint::Authorize(const HttpResponse& refused, const std::string& sent,
+                                       const base::Context& context) {
   const std::string current = authorization_.With([](const std::string& value) { return value; });
   if (current != sent) return true;  // another thread has renewed it meanwhile
   const std::optional<Challenge> challenge = ChooseChallenge(refused.Headers("www-authenticate"));
@@ -140,7 +144,10 @@ base::Result<std::string> Endpoint::BearerToken(const Challenge& challenge, cons
     const auto found = challenge.parameters.find(name);
     return found == challenge.parameters.end() ? std::string() : found->second;
   };
-  TokenKey key{.host = host_, .realm = parameter("realm"), .service = parameter("service"), .scope = parameter("scope"),
+  TokenKey key{.host = host_,
+               .realm = parameter("realm"),
+               .service = parameter("service"),
+               .scope = parameter("scope"),
                .credentials = credentials.Key()};
   if (key.scope.empty()) key.scope = base::Cat("repository:", options_.path, ":pull");
   if (sent.starts_with(kBearer)) tokens_->Drop(key, std::string_view(sent).substr(kBearer.size()));
@@ -151,7 +158,8 @@ base::Result<std::string> Endpoint::BearerToken(const Challenge& challenge, cons
   return value;
 }
 
-base::Result<Token> Endpoint::FetchToken(const TokenKey& key, const Credentials& credentials, const base::Context& context) {
+base::Result<Token> Endpoint::FetchToken(const TokenKey& key, const Credentials& credentials,
+                                         const base::Context& context) {
   const auto ask = [&](HttpRequest request) {
     request.insecure = options_.insecure;
     // A token server on the registry's own host has the certificates that were named for it.
@@ -170,8 +178,9 @@ base::Result<Token> Endpoint::FetchToken(const TokenKey& key, const Credentials&
   }
   ASSIGN_OR_RETURN(response, ask(TokenGet(key, credentials)));
   if (IsUnsupported(response.status) && !credentials.username.empty()) {
-    ASSIGN_OR_RETURN(response, ask(TokenPost(key, base::Cat("grant_type=password&username=", UrlEncode(credentials.username),
-                                                            "&password=", UrlEncode(credentials.password)))));
+    ASSIGN_OR_RETURN(response,
+                     ask(TokenPost(key, base::Cat("grant_type=password&username=", UrlEncode(credentials.username),
+                                                  "&password=", UrlEncode(credentials.password)))));
   }
   return TokenOf(response, key);
 }

@@ -9,8 +9,8 @@
 
 namespace berth::image {
 
-// A regular file's bytes into a new file, which is ours alone for now: holes stay holes, blocks are shared where the file system
-// can.
+// A regular file's bytes into a new file, which is ours alone for now: holes stay holes, blocks are shared where the
+// file system can.
 base::Status CopyContent(const std::string& from, const std::string& to, const base::Context& context);
 
 // All that was written to the file system of `path` so far is on its disk.

@@ -24,7 +24,8 @@ void FileSum::Data(uint64_t offset, std::span<const uint8_t> bytes) {
   while (!bytes.empty()) {
     const auto piece = bytes.first(std::min(bytes.size(), kPiece));
     bytes = bytes.subspan(piece.size());
-    crc_ = crc32_iscsi(const_cast<uint8_t*>(piece.data()), static_cast<int>(piece.size()), crc_);  // NOLINT: it does not write there
+    crc_ = crc32_iscsi(const_cast<uint8_t*>(piece.data()), static_cast<int>(piece.size()),
+                       crc_);  // NOLINT: it does not write there
   }
 }
 

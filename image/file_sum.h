@@ -6,11 +6,12 @@
 
 namespace berth::image {
 
-// The order of the files does not matter, that of the bytes in one does. CRC-32C: it is against disks, not against people; what came
-// from outside was verified by its digest. Not thread-safe.
+// The order of the files does not matter, that of the bytes in one does. CRC-32C: it is against disks, not against
+// people; what came from outside was verified by its digest. Not thread-safe.
 class FileSum {
  public:
-  // Bytes of the current file, in ascending order. A hole makes the sum unknown: nobody reads a terabyte of zeros to compare.
+  // Bytes of the current file, in ascending order. A hole makes the sum unknown: nobody reads a terabyte of zeros to
+  // compare.
   void Data(uint64_t offset, std::span<const uint8_t> bytes);
   void End(uint64_t size);  // of the current file
   // What was added is no longer what is there.

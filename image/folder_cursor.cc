@@ -129,7 +129,8 @@ Status FolderCursor::Make(std::string_view name, bool whiteout) {
   // The umask has no say in what an image looks like, and nobody said when this folder was last modified.
   if (fchmodat(at, text.c_str(), kFolderMode, 0) != 0) return FailErrno(errno, "chmod ", name);
   const std::array<timespec, 2> epoch{};
-  if (utimensat(at, text.c_str(), epoch.data(), AT_SYMLINK_NOFOLLOW) != 0) return FailErrno(errno, "set times of ", name);
+  if (utimensat(at, text.c_str(), epoch.data(), AT_SYMLINK_NOFOLLOW) != 0)
+    return FailErrno(errno, "set times of ", name);
   UniqueFd fd(openat(at, text.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return FailErrno(errno, "open folder ", name);
   RETURN_IF_ERROR(Push(name, std::move(fd)));
@@ -139,7 +140,8 @@ Status FolderCursor::Make(std::string_view name, bool whiteout) {
 Status FolderCursor::Push(std::string_view name, UniqueFd fd) {
   struct stat info {};
   if (fstat(fd.get(), &info) != 0) return FailErrno(errno, "stat folder ", name);
-  levels_.push_back({.name = std::string(name), .fd = std::move(fd), .mtime = info.st_mtim, .setgid = (info.st_mode & S_ISGID) != 0});
+  levels_.push_back(
+      {.name = std::string(name), .fd = std::move(fd), .mtime = info.st_mtim, .setgid = (info.st_mode & S_ISGID) != 0});
   path_ = levels_.size() == 1 ? std::string() : JoinLayerPath(path_, name);
   if (levels_.size() > kMaxDepth || path_.size() > kMaxLayerPath) {
     return Fail(Code::kInvalidArgument, "folders nested too deeply");

@@ -15,23 +15,25 @@ namespace berth::image {
 // Where the cursor is. The descriptor is an O_PATH one, valid until the cursor moves.
 struct CurrentFolder {
   int fd = -1;
-  std::string_view path;       // without symbolic links, clean, "" for the root; valid until the cursor moves
-  bool passes_group = false;   // setgid: what is made here gets the folder's group
+  std::string_view path;      // without symbolic links, clean, "" for the root; valid until the cursor moves
+  bool passes_group = false;  // setgid: what is made here gets the folder's group
 };
 
-// Nothing outside the root can be reached: each component is opened by itself without following links, and links are walked here,
-// as if the root were "/". A folder's modification time is what it was before things were made in it. The
+// Nothing outside the root can be reached: each component is opened by itself without following links, and links are
+// walked here, as if the root were "/". A folder's modification time is what it was before things were made in it. The
 // tree has no other writer. Not thread-safe.
 class FolderCursor {
  public:
-  // Called with the path of each folder that had to be made on the way. `whiteout`: one stood in its place, so nothing below shows.
+  // Called with the path of each folder that had to be made on the way. `whiteout`: one stood in its place, so nothing
+  // below shows.
   using OnMade = std::function<base::Status(const std::string& path, bool whiteout)>;
 
   static base::Result<FolderCursor> Create(base::UniqueFd root, OnMade on_made);
   FolderCursor(FolderCursor&&) = default;
   FolderCursor& operator=(FolderCursor&&) = default;
 
-  // Goes to a folder (a clean path), making what is missing with mode 0755. kInvalidArgument when something on the way is no folder.
+  // Goes to a folder (a clean path), making what is missing with mode 0755. kInvalidArgument when something on the way
+  // is no folder.
   base::Result<CurrentFolder> Enter(std::string_view path);
   // To be called before a name in the current folder is taken away: it may be part of how we came here.
   void Forget() { entered_valid_ = false; }

@@ -25,7 +25,9 @@ std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
   return std::chrono::milliseconds(*number * factor);
 }
 
-Path Absolute(const Path& folder, const std::string& text) { return text.starts_with('/') ? Path(text) : folder / text; }
+Path Absolute(const Path& folder, const std::string& text) {
+  return text.starts_with('/') ? Path(text) : folder / text;
+}
 
 // client = "both.pem" | ["both.pem", …] | [["cert.pem", "key.pem"], …]
 void ReadClients(const toml::table& table, TomlReader& reader, const Path& folder, HostSettings& out) {
@@ -33,14 +35,17 @@ void ReadClients(const toml::table& table, TomlReader& reader, const Path& folde
   const toml::array* array = node == nullptr ? nullptr : node->as_array();
   const bool pairs = array != nullptr && !array->empty() && (*array)[0].is_array();
   if (!pairs) {
-    for (const std::string& path : reader.Texts("client")) out.clients.push_back({Absolute(folder, path), Absolute(folder, path)});
+    for (const std::string& path : reader.Texts("client"))
+      out.clients.push_back({Absolute(folder, path), Absolute(folder, path)});
     return;
   }
   for (size_t i = 0; i < array->size(); ++i) {
     const toml::array* pair = (*array)[i].as_array();
-    const auto certificate = pair != nullptr && pair->size() >= 1 ? (*pair)[0].value_exact<std::string>() : std::nullopt;
+    const auto certificate =
+        pair != nullptr && pair->size() >= 1 ? (*pair)[0].value_exact<std::string>() : std::nullopt;
     const auto key = pair != nullptr && pair->size() == 2 ? (*pair)[1].value_exact<std::string>() : certificate;
-    if (!certificate || certificate->empty() || !key || pair->size() > 2) return reader.Fail("client", "is not a list of certificates with keys");
+    if (!certificate || certificate->empty() || !key || pair->size() > 2)
+      return reader.Fail("client", "is not a list of certificates with keys");
     out.clients.push_back({Absolute(folder, *certificate), Absolute(folder, key->empty() ? *certificate : *key)});
   }
 }
@@ -66,7 +71,8 @@ Result<Host> ReadHost(const toml::table& table, const std::string& what, const P
     url.insert(0, origin && origin->loopback() ? "http://" : "https://");
   }
   if (!Origin::Parse(url) || more) {
-    return base::Fail(Code::kInvalidArgument, what, ":", table.source().begin.line, ": \"", ShownUrl(url), "\" is not a registry's URL without user information and query");
+    return base::Fail(Code::kInvalidArgument, what, ":", table.source().begin.line, ": \"", ShownUrl(url),
+                      "\" is not a registry's URL without user information and query");
   }
   while (url.ends_with('/')) url.pop_back();
   host.whole = reader.Flag("override_path").value_or(false) || url.ends_with("/v2");
@@ -104,7 +110,8 @@ Result<HostsToml> LoadHostsToml(const Path& file) {
   std::vector<std::pair<std::string, const toml::table*>> hosts;
   if (const toml::table* all = reader.Table("host")) {
     for (const auto& [key, node] : *all) {
-      if (!node.is_table()) return base::Fail(Code::kInvalidArgument, what, ":", node.source().begin.line, ": host is not a table");
+      if (!node.is_table())
+        return base::Fail(Code::kInvalidArgument, what, ":", node.source().begin.line, ": host is not a table");
       hosts.emplace_back(key.str(), node.as_table());
     }
   }

@@ -27,11 +27,13 @@ struct Exchange {
   size_t header_bytes = 0;
   int64_t received = 0;  // bytes of headers and body, for the stall rule
   bool announced = false;
-  bool cut = false;       // an error's body that was long enough
-  base::Status failure;   // why a callback ended the transfer
+  bool cut = false;      // an error's body that was long enough
+  base::Status failure;  // why a callback ended the transfer
 };
 
-bool IsSuccess(int status) { return status >= 200 && status < 300; }
+bool IsSuccess(int status) {
+  return status >= 200 && status < 300;
+}
 
 void StartResponse(Exchange& exchange) {
   long status = 0;
@@ -74,14 +76,16 @@ size_t OnHeader(char* data, size_t, size_t count, void* user) {
   exchange.received += static_cast<int64_t>(count);
   exchange.header_bytes += count;
   if (exchange.header_bytes > kMaxHeaderBytes) {
-    exchange.failure = base::Fail(Code::kResourceExhausted, "the answer's headers are larger than ", kMaxHeaderBytes, " bytes");
+    exchange.failure =
+        base::Fail(Code::kResourceExhausted, "the answer's headers are larger than ", kMaxHeaderBytes, " bytes");
     return 0;
   }
   const std::string_view line = base::Trim({data, count});
   if (line.starts_with("HTTP/")) {
     exchange.response.headers.clear();  // those of an interim answer
   } else if (const size_t colon = line.find(':'); colon != std::string_view::npos) {
-    exchange.response.headers.emplace(base::Lower(base::Trim(line.substr(0, colon))), base::Trim(line.substr(colon + 1)));
+    exchange.response.headers.emplace(base::Lower(base::Trim(line.substr(0, colon))),
+                                      base::Trim(line.substr(colon + 1)));
   }
   return count;
 }
@@ -141,7 +145,8 @@ base::Status AddCertificateFiles(const base::Path& folder, std::string& own, Hos
     } else if (path.extension() == ".cert" && out.certificate.empty()) {
       base::Path key = path;
       key.replace_extension(".key");
-      if (!base::Exists(key)) return base::Fail(Code::kFailedPrecondition, "client certificate ", path.string(), " has no key");
+      if (!base::Exists(key))
+        return base::Fail(Code::kFailedPrecondition, "client certificate ", path.string(), " has no key");
       out.certificate = path;
       out.key = key;
     }
@@ -162,17 +167,22 @@ base::Status AddSettings(const HostSettings& settings, std::string& own, HostCer
     return {};
   }
   if (settings.clients.empty()) return {};
-  return base::Fail(Code::kFailedPrecondition, "client certificate ", settings.clients.front().certificate.native(), " is not there");
+  return base::Fail(Code::kFailedPrecondition, "client certificate ", settings.clients.front().certificate.native(),
+                    " is not there");
 }
 
-base::Result<HostCertificates> CertificatesFor(const Origin& origin, const HostSettings* settings, const std::vector<base::Path>& folders) {
+base::Result<HostCertificates> CertificatesFor(const Origin& origin, const HostSettings* settings,
+                                               const std::vector<base::Path>& folders) {
   HostCertificates out;
   std::string own;
   if (settings != nullptr) RETURN_IF_ERROR(AddSettings(*settings, own, out), "certificates of ", origin.host);
   const bool usual_port = origin.port == (origin.scheme == "https" ? 443 : 80);
   for (const base::Path& folder : folders) {
-    for (const std::string& name : {base::Cat(origin.host, ":", origin.port), usual_port ? origin.host : std::string()}) {
-      if (settings != nullptr || name.empty() || !base::Exists(folder / name) || base::Exists(folder / name / "hosts.toml")) continue;
+    for (const std::string& name :
+         {base::Cat(origin.host, ":", origin.port), usual_port ? origin.host : std::string()}) {
+      if (settings != nullptr || name.empty() || !base::Exists(folder / name) ||
+          base::Exists(folder / name / "hosts.toml"))
+        continue;
       RETURN_IF_ERROR(AddCertificateFiles(folder / name, own, out), "certificates of ", origin.host);
     }
   }
@@ -192,7 +202,8 @@ bool IsRedirect(int status) {
 base::Result<Origin> CheckTarget(const HttpRequest& request) {
   ASSIGN_OR_RETURN(Origin origin, Origin::Parse(request.url));
   if (origin.scheme == "http" && !request.insecure && !origin.loopback()) {
-    return base::Fail(Code::kFailedPrecondition, ShownUrl(request.url), ": plain HTTP is allowed for insecure registries only");
+    return base::Fail(Code::kFailedPrecondition, ShownUrl(request.url),
+                      ": plain HTTP is allowed for insecure registries only");
   }
   return origin;
 }
@@ -205,12 +216,14 @@ base::Status Follow(HttpRequest& request, const HttpResponse& response) {
   ASSIGN_OR_RETURN(const Origin from, Origin::Parse(request.url));
   ASSIGN_OR_RETURN(const Origin to, Origin::Parse(target), shown, ": redirect");
   if (from.scheme == "https" && to.scheme == "http") {
-    return base::Fail(Code::kFailedPrecondition, shown, ": redirect from https to http refused (", ShownUrl(target), ")");
+    return base::Fail(Code::kFailedPrecondition, shown, ": redirect from https to http refused (", ShownUrl(target),
+                      ")");
   }
   if (!(from == to)) {
     request.authorization.clear();
     request.settings.reset();
-    if (request.method == "POST") return base::Fail(Code::kFailedPrecondition, shown, ": redirect of a POST to another host refused");
+    if (request.method == "POST")
+      return base::Fail(Code::kFailedPrecondition, shown, ": redirect of a POST to another host refused");
   }
   if (request.method == "POST" && response.status != 307 && response.status != 308) {
     request.method = "GET";
@@ -256,7 +269,8 @@ class HttpClient::Session {
     exchange.easy = easy_;
     std::array<char, CURL_ERROR_SIZE> text{};
     HeaderList headers;
-    ASSIGN_OR_RETURN(const HostCertificates certificates, CertificatesFor(origin, request.settings.get(), options.certificate_folders));
+    ASSIGN_OR_RETURN(const HostCertificates certificates,
+                     CertificatesFor(origin, request.settings.get(), options.certificate_folders));
     RETURN_IF_ERROR(SetUp(request, origin, options, certificates, headers));
     curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, text.data());
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, &exchange);
@@ -314,16 +328,19 @@ class HttpClient::Session {
   }
 
   static std::chrono::milliseconds ConnectTimeout(const HttpRequest& request, const HttpOptions& options) {
-    return request.settings && request.settings->connect_timeout ? *request.settings->connect_timeout : options.connect_timeout;
+    return request.settings && request.settings->connect_timeout ? *request.settings->connect_timeout
+                                                                 : options.connect_timeout;
   }
 
-  // libcurl reads https_proxy, HTTPS_PROXY, all_proxy and no_proxy by itself, but HTTP_PROXY in small letters alone: it was made for
-  // CGI programs too, where clients set the large one. Ours is set by the administrator, as for other runtimes.
+  // libcurl reads https_proxy, HTTPS_PROXY, all_proxy and no_proxy by itself, but HTTP_PROXY in small letters alone: it
+  // was made for CGI programs too, where clients set the large one. Ours is set by the administrator, as for other
+  // runtimes.
   void SetUpProxy(const Origin& origin) {
     if (origin.loopback()) {
       curl_easy_setopt(easy_, CURLOPT_PROXY, "");
     } else if (origin.scheme == "http" && getenv("http_proxy") == nullptr) {
-      if (const char* proxy = getenv("HTTP_PROXY"); proxy != nullptr && *proxy != '\0') curl_easy_setopt(easy_, CURLOPT_PROXY, proxy);
+      if (const char* proxy = getenv("HTTP_PROXY"); proxy != nullptr && *proxy != '\0')
+        curl_easy_setopt(easy_, CURLOPT_PROXY, proxy);
     }
   }
 

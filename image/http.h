@@ -1,4 +1,5 @@
-// HTTP as registries need it: our own redirects and credentials rules, bounded bodies, stalls judged by rate, prompt cancellation.
+// HTTP as registries need it: our own redirects and credentials rules, bounded bodies, stalls judged by rate, prompt
+// cancellation.
 #pragma once
 
 #include <chrono>
@@ -31,8 +32,8 @@ struct Origin {
 };
 
 struct HttpOptions {
-  // Folders that hold <host:port>/ folders with *.crt and *.ca (trusted besides the system's) and *.cert with *.key (ours). One
-  // with a hosts.toml is left to that.
+  // Folders that hold <host:port>/ folders with *.crt and *.ca (trusted besides the system's) and *.cert with *.key
+  // (ours). One with a hosts.toml is left to that.
   std::vector<base::Path> certificate_folders;
   std::chrono::milliseconds connect_timeout{15'000};  // name, connection and TLS together
   // A transfer that brings fewer than stall_bytes in stall_window, our own time not counted, is given up.
@@ -42,9 +43,9 @@ struct HttpOptions {
 
 struct HttpResponse {
   int status = 0;
-  std::string url;   // the one that answered, after redirects
+  std::string url;                                  // the one that answered, after redirects
   std::multimap<std::string, std::string> headers;  // names lower-case
-  std::string body;  // without a sink, or of an error (then cut at 64 KiB)
+  std::string body;                                 // without a sink, or of an error (then cut at 64 KiB)
 
   std::string Header(std::string_view name) const;  // the first; empty when absent
   std::vector<std::string> Headers(std::string_view name) const;
@@ -74,9 +75,10 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
-  // Follows up to 10 redirects, none from https to http. Any HTTP status is a response, not an error. kUnavailable when no
-  // answer came or it broke off (refused, name, time-out, reset, stall): worth another try. kFailedPrecondition when TLS or a
-  // rule of ours refused. Blocks; ends within a second of the context's end. Errors name host and path, not the query.
+  // Follows up to 10 redirects, none from https to http. Any HTTP status is a response, not an error. kUnavailable when
+  // no answer came or it broke off (refused, name, time-out, reset, stall): worth another try. kFailedPrecondition when
+  // TLS or a rule of ours refused. Blocks; ends within a second of the context's end. Errors name host and path, not
+  // the query.
   base::Result<HttpResponse> Do(const HttpRequest& request, const base::Context& context);
 
  private:

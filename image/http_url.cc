@@ -47,7 +47,8 @@ base::Result<Origin> Origin::Parse(std::string_view url) {
     return base::Fail(base::Code::kInvalidArgument, "\"", ShownUrl(url), "\" is not an http or https URL");
   }
   if (!parsed.Get(CURLUPART_USER).empty() || !parsed.Get(CURLUPART_PASSWORD).empty()) {
-    return base::Fail(base::Code::kInvalidArgument, "\"", ShownUrl(url), "\": user information in a URL is not accepted");
+    return base::Fail(base::Code::kInvalidArgument, "\"", ShownUrl(url),
+                      "\": user information in a URL is not accepted");
   }
   return out;
 }
@@ -77,7 +78,8 @@ std::string UrlEncode(std::string_view text) {
 std::string ShownUrl(std::string_view url) {
   Url parsed;
   if (!parsed.Set(url)) return "(unreadable URL)";
-  for (const CURLUPart part : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT}) parsed.Clear(part);
+  for (const CURLUPart part : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT})
+    parsed.Clear(part);
   return parsed.Get(CURLUPART_URL);
 }
 

@@ -14,7 +14,8 @@ base::Result<std::string> CleanLayerPath(std::string_view name) {
   for (const std::string_view part : base::Split(name, '/')) {
     if (part.empty() || part == ".") continue;
     if (part == "..") {
-      if (clean.empty()) return Fail(Code::kInvalidArgument, "name ", name.substr(0, kMaxLayerPath), " leaves the layer");
+      if (clean.empty())
+        return Fail(Code::kInvalidArgument, "name ", name.substr(0, kMaxLayerPath), " leaves the layer");
       clean.resize(SplitLayerPath(clean).parent.size());
       continue;
     }

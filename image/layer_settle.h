@@ -12,7 +12,8 @@
 namespace berth::image {
 
 // Makes `diff` what it would be had the archive been unpacked onto the mounted lower layers:
-//   - implied folders get the lower folder's metadata; where the lower layers have a symbolic link to a folder, its content moves to
+//   - implied folders get the lower folder's metadata; where the lower layers have a symbolic link to a folder, its
+//   content moves to
 //     where the link leads, so that the link is not hidden;
 //   - hard links into lower layers copy the target up and link to the copy, as overlayfs does for link(2).
 // `lower` are the diff folders below, top first. Nobody else may touch `diff`. Adds what it makes to the layer's

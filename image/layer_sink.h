@@ -11,8 +11,8 @@
 
 namespace berth::image {
 
-// Bytes that are no layer may be a lie of who served them: from then on they are taken and dropped, so that the digest, which comes
-// last, can tell. Any other failure ends the transfer.
+// Bytes that are no layer may be a lie of who served them: from then on they are taken and dropped, so that the digest,
+// which comes last, can tell. Any other failure ends the transfer.
 class LayerSink {
  public:
   LayerSink(LayerUnpacker& unpacker, std::atomic<int64_t>& done) : unpacker_(unpacker), done_(done) {}

@@ -54,7 +54,7 @@ struct LayerUnpacker::State : public ByteSink {
     size_t applied = 0;  // buffers it is through with
     bool last = false;   // no more will come
     bool stop = false;
-    Status status;       // the thread's failure
+    Status status;  // the thread's failure
   };
 
   StagedFolder folder;
@@ -155,7 +155,9 @@ void LayerUnpacker::State::Stop() {
 
 LayerUnpacker::LayerUnpacker(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-LayerUnpacker::~LayerUnpacker() { state_->Stop(); }
+LayerUnpacker::~LayerUnpacker() {
+  state_->Stop();
+}
 
 Result<std::unique_ptr<LayerUnpacker>> LayerUnpacker::Create(StagedFolder folder, const LayerLimits& limits,
                                                              const base::Context& context) {

@@ -80,7 +80,8 @@ class LayerUnpacker {
   // Stops the thread after what it is writing and removes the folder, unless Finish succeeded.
   ~LayerUnpacker();
 
-  // Waits while the files are behind, and for memory for a large window. A failure is final and comes again from Finish.
+  // Waits while the files are behind, and for memory for a large window. A failure is final and comes again from
+  // Finish.
   base::Status Write(std::span<const uint8_t> compressed);
 
   // The blob has ended: waits until all is written. Call once. The context is looked at, it cannot hurry the disk.

@@ -92,7 +92,8 @@ Status LayerWriter::OnMade(const std::string& path, bool whiteout) {
 }
 
 void LayerWriter::ForgetNotes(const std::string& path) {
-  // What is below "a" begins with "a/". All of it and no more is looked at: the archive may do this as often as it has entries.
+  // What is below "a" begins with "a/". All of it and no more is looked at: the archive may do this as often as it has
+  // entries.
   const auto forget = [&](auto& notes) {
     notes.erase(path);
     notes.erase(notes.lower_bound(path + '/'), notes.lower_bound(path + static_cast<char>('/' + 1)));

@@ -81,7 +81,7 @@ class LayerWriter : public TarSink {
   uint64_t bytes_ = 0;
   uint64_t inodes_ = 1;  // the root
   uint64_t links_ = 0;
-  bool exact_ = true;    // nothing was replaced
+  bool exact_ = true;  // nothing was replaced
   FileSum sum_;
 };
 

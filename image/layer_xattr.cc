@@ -88,7 +88,8 @@ Status CopyMetadata(const std::string& from, const std::string& to) {
     RETURN_IF_ERROR(SetXattrs(-1, to, xattrs));
   }
   const std::array<timespec, 2> times{info.st_atim, info.st_mtim};
-  if (utimensat(AT_FDCWD, to.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0) return FailErrno(errno, "set times of ", to);
+  if (utimensat(AT_FDCWD, to.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0)
+    return FailErrno(errno, "set times of ", to);
   return {};
 }
 

@@ -108,11 +108,13 @@ base::Result<Document> ParseIndex(const Json& list) {
 
 auto SchemaOne() {
   return base::Fail(Code::kUnimplemented,
-                    "the registry serves this image as Docker schema 1 only, which is not supported: push it again in a newer format");
+                    "the registry serves this image as Docker schema 1 only, which is not supported: push it again in "
+                    "a newer format");
 }
 
 // The kind that a document says it is, and that all of it agrees on.
-base::Result<DocumentKind> AgreedKind(std::string_view content_type, std::string_view own_type, bool index, bool manifest) {
+base::Result<DocumentKind> AgreedKind(std::string_view content_type, std::string_view own_type, bool index,
+                                      bool manifest) {
   if (index && manifest) return base::Fail(Code::kInvalidArgument, "document is an index and a manifest at once");
   const DocumentKind served = KindOf(content_type);
   const DocumentKind own = KindOf(own_type);
@@ -121,7 +123,9 @@ base::Result<DocumentKind> AgreedKind(std::string_view content_type, std::string
     return base::Fail(Code::kInvalidArgument, "document was served as ", Essence(content_type), " but says that it is ",
                       own_type.substr(0, 200));
   }
-  const DocumentKind structure = index ? DocumentKind::kIndex : manifest ? DocumentKind::kManifest : DocumentKind::kUnknown;
+  const DocumentKind structure = index      ? DocumentKind::kIndex
+                                 : manifest ? DocumentKind::kManifest
+                                            : DocumentKind::kUnknown;
   if (structure == DocumentKind::kUnknown) {
     return base::Fail(Code::kInvalidArgument, "document is neither an index nor a manifest");
   }
@@ -203,7 +207,8 @@ base::Result<Document> ParseDocument(std::string_view body, std::string_view con
   if (version && *version != 2) return base::Fail(Code::kInvalidArgument, "manifest: schema version ", *version);
   ASSIGN_OR_RETURN(const std::string own_type, json::String(object, "mediaType", kManifestName));
   const bool is_manifest = object.contains("config") || object.contains("layers");
-  ASSIGN_OR_RETURN(const DocumentKind kind, AgreedKind(content_type, own_type, object.contains("manifests"), is_manifest));
+  ASSIGN_OR_RETURN(const DocumentKind kind,
+                   AgreedKind(content_type, own_type, object.contains("manifests"), is_manifest));
   if (kind == DocumentKind::kManifest) return ParseManifest(object);
   ASSIGN_OR_RETURN(const Json* manifests, json::Array(object, "manifests", "index"));
   if (manifests == nullptr) return Document(Index{});

@@ -17,7 +17,7 @@ namespace berth::image {
 
 inline constexpr size_t kMaxManifestBytes = 4 << 20;
 inline constexpr size_t kMaxConfigBytes = 8 << 20;
-inline constexpr size_t kMaxLayers = 500;         // overlayfs takes no more lower folders
+inline constexpr size_t kMaxLayers = 500;  // overlayfs takes no more lower folders
 inline constexpr size_t kMaxIndexEntries = 1000;
 inline constexpr int kMaxIndexDepth = 4;
 
@@ -48,8 +48,9 @@ struct Manifest {
 
 using Document = std::variant<Index, Manifest>;
 
-// `content_type` is what the registry said, possibly nothing. kInvalidArgument for what is malformed, too large, of two kinds at
-// once, of another kind than it says, or not a container image; kUnimplemented for schema 1 and encrypted layers.
+// `content_type` is what the registry said, possibly nothing. kInvalidArgument for what is malformed, too large, of two
+// kinds at once, of another kind than it says, or not a container image; kUnimplemented for schema 1 and encrypted
+// layers.
 base::Result<Document> ParseDocument(std::string_view body, std::string_view content_type);
 
 // The media type under which ParseDocument read `body`: the registry's if it says something, else the document's own.
@@ -57,7 +58,7 @@ std::string DocumentMediaType(std::string_view body, std::string_view content_ty
 
 // OCI image specification, config.md. Absent members are empty.
 struct ImageConfig {
-  Platform platform;  // normalised
+  Platform platform;    // normalised
   std::string created;  // RFC 3339 as given
   std::string author;
   std::string user;

@@ -41,18 +41,25 @@ DocumentKind KindOf(std::string_view media_type) {
   return DocumentKind::kUnknown;
 }
 
-bool IsImageConfig(std::string_view media_type) { return media_type == kOciConfig || media_type == kDockerConfig; }
+bool IsImageConfig(std::string_view media_type) {
+  return media_type == kOciConfig || media_type == kDockerConfig;
+}
 
-bool IsForeignLayer(std::string_view media_type) { return std::ranges::find(kForeignLayers, media_type) != kForeignLayers.end(); }
+bool IsForeignLayer(std::string_view media_type) {
+  return std::ranges::find(kForeignLayers, media_type) != kForeignLayers.end();
+}
 
 bool IsLayer(std::string_view media_type) {
   return std::ranges::find(kLayers, media_type) != kLayers.end() || IsForeignLayer(media_type);
 }
 
-bool IsEncrypted(std::string_view media_type) { return media_type.ends_with(kEncryptedSuffix); }
+bool IsEncrypted(std::string_view media_type) {
+  return media_type.ends_with(kEncryptedSuffix);
+}
 
 std::string_view ManifestAccept() {
-  return "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
+  return "application/vnd.docker.distribution.manifest.v2+json, "
+         "application/vnd.docker.distribution.manifest.list.v2+json, "
          "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
 }
 

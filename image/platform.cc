@@ -21,15 +21,19 @@ constexpr size_t kMaxCandidates = 16;
 // x86-64 psABI, "micro-architecture levels".
 std::string Amd64Level() {
   __builtin_cpu_init();
-  const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("popcnt");
-  const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-                  __builtin_cpu_supports("fma");
+  const bool v2 =
+      __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("popcnt");
+  const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                  __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
   return v4 ? "v4" : v3 ? "v3" : v2 ? "v2" : "";
 }
 #else
-std::string Amd64Level() { return ""; }
+std::string Amd64Level() {
+  return "";
+}
 #endif
 
 Platform Linux(std::string_view architecture, std::string variant = {}) {
@@ -41,7 +45,9 @@ Platform Linux(std::string_view architecture, std::string variant = {}) {
 }
 
 // The number after "v", or after "v<major>." when there is one.
-int Number(std::string_view text) { return static_cast<int>(std::min<int64_t>(base::ParseInt(text).value_or(0), 99)); }
+int Number(std::string_view text) {
+  return static_cast<int>(std::min<int64_t>(base::ParseInt(text).value_or(0), 99));
+}
 
 std::vector<Platform> Amd64Order(std::string_view variant) {
   std::vector<Platform> out;
@@ -129,7 +135,8 @@ Platform HostPlatform() {
   uname(&name);
   const std::string machine = name.machine;
   static const std::map<std::string, std::string> kNames = {
-      {"x86_64", "amd64"}, {"aarch64", "arm64"}, {"i686", "386"}, {"i586", "386"}, {"ppc64le", "ppc64le"}, {"s390x", "s390x"},
+      {"x86_64", "amd64"},    {"aarch64", "arm64"},       {"i686", "386"},
+      {"i586", "386"},        {"ppc64le", "ppc64le"},     {"s390x", "s390x"},
       {"riscv64", "riscv64"}, {"loongarch64", "loong64"}, {"mips64", "mips64le"}};
   if (machine.starts_with("armv")) return Normalize(Linux("arm", base::Cat("v", machine.substr(4, 1))));
   const auto known = kNames.find(machine);
@@ -165,7 +172,8 @@ int Rank(const Platform& given, const std::vector<Platform>& acceptable) {
     const bool features = std::ranges::all_of(candidate.os_features, [&](const std::string& feature) {
       return std::ranges::find(host.os_features, feature) != host.os_features.end();
     });
-    if (candidate.os == host.os && candidate.architecture == host.architecture && candidate.variant == host.variant && features) {
+    if (candidate.os == host.os && candidate.architecture == host.architecture && candidate.variant == host.variant &&
+        features) {
       return static_cast<int>(i);
     }
   }

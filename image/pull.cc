@@ -49,7 +49,8 @@ PullEnd EndOf(const PullOperation& operation, const base::Result<PullResult>& re
 
 struct Puller::State {
   explicit State(Options given)
-      : options(std::move(given)), threads({.name = "pull", .threads = options.pulls, .queue = kMaxWaitingPulls, .stack_bytes = kPullStack}) {}
+      : options(std::move(given)),
+        threads({.name = "pull", .threads = options.pulls, .queue = kMaxWaitingPulls, .stack_bytes = kPullStack}) {}
 
   const Options options;
   TokenCache tokens;
@@ -94,7 +95,8 @@ struct Puller::State {
     return flight;
   }
 
-  base::Result<PullResult> Fly(const std::string& key, std::string_view what, const Maker& make, const base::Context& context);
+  base::Result<PullResult> Fly(const std::string& key, std::string_view what, const Maker& make,
+                               const base::Context& context);
 
   void Leave(const std::string& key, const std::shared_ptr<Flight>& flight) {
     {
@@ -107,7 +109,8 @@ struct Puller::State {
 };
 
 // Joins the flight for this key or starts it, and waits for its end.
-base::Result<PullResult> Puller::State::Fly(const std::string& key, std::string_view what, const Maker& make, const base::Context& context) {
+base::Result<PullResult> Puller::State::Fly(const std::string& key, std::string_view what, const Maker& make,
+                                            const base::Context& context) {
   bool fresh = false;
   ASSIGN_OR_RETURN(const std::shared_ptr<Flight> flight, Join(key, make, fresh));
   if (fresh) {
@@ -139,7 +142,8 @@ Puller::~Puller() {
   for (const auto& [key, flight] : flights) flight->operation->Cancel();
 }
 
-base::Result<PullResult> Puller::Pull(const Reference& reference, const AuthConfig& auth, const base::Context& context) {
+base::Result<PullResult> Puller::Pull(const Reference& reference, const AuthConfig& auth,
+                                      const base::Context& context) {
   ASSIGN_OR_RETURN(const SignaturePolicy policy, SignaturePolicy::Load(state_->options.registry.signature_policy));
   // What is here may have come before the policy did.
   if (!reference.digest.empty() && !NeedsSignatures(policy.For(reference))) {
@@ -152,15 +156,18 @@ base::Result<PullResult> Puller::Pull(const Reference& reference, const AuthConf
   }
   const std::string key = base::Cat(reference.Full(), " ", auth.Key());
   State& state = *state_;
-  return state.Fly(key, base::Cat("pull ", reference.Full()),
-                   [&] { return std::make_unique<PullOperation>(state.options, &state.board, &state.tokens, reference, auth); }, context);
+  return state.Fly(
+      key, base::Cat("pull ", reference.Full()),
+      [&] { return std::make_unique<PullOperation>(state.options, &state.board, &state.tokens, reference, auth); },
+      context);
 }
 
 base::Result<std::vector<ImportedImage>> Puller::Import(const base::Path& file, const base::Context& context) {
   State& state = *state_;
   ASSIGN_OR_RETURN(base::UniqueFd spare, state.options.store->SpareFile());
-  ASSIGN_OR_RETURN(const std::shared_ptr<Archive> archive, Archive::Open(file, std::move(spare), state.options.platform, context,
-                                                                       state.options.store->limits().decompress));
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<Archive> archive,
+      Archive::Open(file, std::move(spare), state.options.platform, context, state.options.store->limits().decompress));
   std::vector<ImportedImage> out;
   for (const ArchivedImage& image : archive->images()) {
     LocalImage local{.source = archive, .top = image.top, .repo_tags = {}, .repo_digests = {}, .shown = file.native()};
@@ -172,8 +179,10 @@ base::Result<std::vector<ImportedImage>> Puller::Import(const base::Path& file, 
     const std::vector<std::string> names = local.repo_tags;
     // Never shared with a pull of the same name: that one asks a registry.
     const std::string key = base::Cat("import ", file.native(), " ", image.top.digest.str());
-    ASSIGN_OR_RETURN(PullResult brought, state.Fly(key, base::Cat("import ", file.native()),
-                     [&] { return std::make_unique<PullOperation>(state.options, &state.board, local); }, context));
+    ASSIGN_OR_RETURN(PullResult brought,
+                     state.Fly(
+                         key, base::Cat("import ", file.native()),
+                         [&] { return std::make_unique<PullOperation>(state.options, &state.board, local); }, context));
     out.push_back({std::move(brought.image_id), names});
   }
   return out;
@@ -189,7 +198,8 @@ base::Result<PullResult> Puller::PullName(std::string_view text, const AuthConfi
   const bool id = (text.starts_with("sha256:") && IsIdOrPrefix(text)) || (text.size() == 64 && base::IsHex(text));
   if (id) {
     ASSIGN_OR_RETURN(const ImagePtr present, state_->options.store->Find(text));
-    if (present == nullptr) return base::Fail(Code::kNotFound, "image ", text, " is not here, and an id alone cannot be pulled");
+    if (present == nullptr)
+      return base::Fail(Code::kNotFound, "image ", text, " is not here, and an id alone cannot be pulled");
     ASSIGN_OR_RETURN(Digest digest, Digest::Parse(present->id));
     return PullResult{std::move(digest), present->manifest_digest};
   }
@@ -198,7 +208,8 @@ base::Result<PullResult> Puller::PullName(std::string_view text, const AuthConfi
   for (const Reference& reference : candidates) {
     const bool theirs = candidates.size() == 1 || !auth.server_address.empty() || reference.domain == "docker.io";
     auto pulled = Pull(reference, theirs ? auth : AuthConfig(), context);
-    const bool ended = !pulled && (pulled.error().code == Code::kCancelled || pulled.error().code == Code::kDeadlineExceeded);
+    const bool ended =
+        !pulled && (pulled.error().code == Code::kCancelled || pulled.error().code == Code::kDeadlineExceeded);
     if (pulled || ended || candidates.size() == 1) return pulled;
     if (last) pulled.error().message += base::Cat("; before that ", last->message);
     last = std::move(pulled).error();

@@ -11,7 +11,9 @@ namespace {
 using base::Code;
 using base::Status;
 
-std::span<const uint8_t> BytesOf(std::string_view text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
+std::span<const uint8_t> BytesOf(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
 
 }  // namespace
 
@@ -38,7 +40,8 @@ base::Result<PullResult> PullOperation::BringArtifact(const Resolved& top, const
   return Record(top, std::move(image));
 }
 
-base::Result<UnpackedLayer> PullOperation::UnpackArtifact(Layer& layer, const Manifest& manifest, const std::vector<std::string>& names) {
+base::Result<UnpackedLayer> PullOperation::UnpackArtifact(Layer& layer, const Manifest& manifest,
+                                                          const std::vector<std::string>& names) {
   while (true) {
     layer.done = 0;
     ASSIGN_OR_RETURN(const auto unpacker, options_.store->BeginLayer(context_));

@@ -51,7 +51,11 @@ PullProgress PullOperation::Progress() const {
   const Shown shown = shown_.With([](const Shown& value) { return value; });
   PullProgress out{.reference = local_.shown, .stage = shown.stage, .layers = {}};
   for (const auto& layer : shown.layers) {
-    out.layers.push_back({.digest = layer->descriptor.digest, .total = layer->descriptor.size, .done = layer->done, .state = layer->state, .fetched = layer->fetched});
+    out.layers.push_back({.digest = layer->descriptor.digest,
+                          .total = layer->descriptor.size,
+                          .done = layer->done,
+                          .state = layer->state,
+                          .fetched = layer->fetched});
   }
   return out;
 }
@@ -75,7 +79,9 @@ state::TimelineSummary PullOperation::Timeline() const {
   return out;
 }
 
-base::Result<PullResult> PullOperation::Pull() { return source_ ? Bring(local_.top) : PullFromRegistry(); }
+base::Result<PullResult> PullOperation::Pull() {
+  return source_ ? Bring(local_.top) : PullFromRegistry();
+}
 
 base::Result<PullResult> PullOperation::PullFromRegistry() {
   const std::string& name = local_.shown;
@@ -131,7 +137,9 @@ base::Result<PullResult> PullOperation::BringSelected(const Resolved& top, Selec
   MakeLayers(selected);
   SetStage("layers");
   {
-    base::Executor threads({.name = "pull-layer", .threads = std::max<size_t>(options_.parallel_layers, 1), .queue = kMaxLayers,
+    base::Executor threads({.name = "pull-layer",
+                            .threads = std::max<size_t>(options_.parallel_layers, 1),
+                            .queue = kMaxLayers,
                             .stack_bytes = kLayerStack});
     base::Status brought = BringLayers(threads);
     if (!brought) {
@@ -170,14 +178,16 @@ base::Result<std::optional<PullResult>> PullOperation::TagKnownImage(const Diges
   image.created = base::UnixNanos();
   image.reference = reference_.Full();
   auto put = options_.store->PutImage(std::move(image));
-  if (!put && put.error().code == Code::kFailedPrecondition) return std::optional<PullResult>();  // its layers have just gone
+  if (!put && put.error().code == Code::kFailedPrecondition)
+    return std::optional<PullResult>();  // its layers have just gone
   RETURN_IF_ERROR(put);
   ASSIGN_OR_RETURN(Digest id, Digest::Parse((*put)->id));
   return std::optional(PullResult{std::move(id), digest});
 }
 
 base::Result<PullOperation::Selected> PullOperation::Select(const Resolved& resolved, int depth, bool platform_named) {
-  if (++documents_ > kMaxDocuments) return base::Fail(Code::kInvalidArgument, "more than ", kMaxDocuments, " documents to look at");
+  if (++documents_ > kMaxDocuments)
+    return base::Fail(Code::kInvalidArgument, "more than ", kMaxDocuments, " documents to look at");
   ASSIGN_OR_RETURN(Document document, ParseDocument(resolved.body, resolved.media_type));
   if (const auto* index = std::get_if<Index>(&document)) return SelectFromIndex(*index, depth);
   return SelectManifest(std::get<Manifest>(std::move(document)), resolved.digest, platform_named);
@@ -198,7 +208,8 @@ base::Result<PullOperation::Selected> PullOperation::SelectFromIndex(const Index
   return tl::make_unexpected(std::move(none));
 }
 
-base::Result<PullOperation::Selected> PullOperation::SelectManifest(Manifest manifest, const Digest& digest, bool platform_named) {
+base::Result<PullOperation::Selected> PullOperation::SelectManifest(Manifest manifest, const Digest& digest,
+                                                                    bool platform_named) {
   Selected out{.digest = digest, .manifest = std::move(manifest), .config = {}, .config_body = {}};
   if (IsArtifact(out.manifest)) return out;
   ASSIGN_OR_RETURN(out.config_body, source_->FetchSmall(out.manifest.config, kMaxConfigBytes, context_), "config");
@@ -206,12 +217,12 @@ base::Result<PullOperation::Selected> PullOperation::SelectManifest(Manifest man
   const Platform& platform = out.config.platform;
   // An index that names a platform is believed: many tools leave the config's as it was on the building machine.
   if (!platform_named && !platform.architecture.empty() && Rank(platform, Acceptable(options_.platform)) < 0) {
-    return base::Fail(Code::kNotFound, "the image is for ", platform.Text(), ": no match for platform ", options_.platform.Text(),
-                      " in manifest: not found");
+    return base::Fail(Code::kNotFound, "the image is for ", platform.Text(), ": no match for platform ",
+                      options_.platform.Text(), " in manifest: not found");
   }
   if (out.config.diff_ids.size() != out.manifest.layers.size()) {
-    return base::Fail(Code::kInvalidArgument, "the manifest has ", out.manifest.layers.size(), " layers, the configuration ",
-                      out.config.diff_ids.size());
+    return base::Fail(Code::kInvalidArgument, "the manifest has ", out.manifest.layers.size(),
+                      " layers, the configuration ", out.config.diff_ids.size());
   }
   return out;
 }
@@ -254,7 +265,8 @@ base::Status PullOperation::BringLayer(size_t index, base::Executor& threads) {
     {
       std::unique_lock lock(board_->mutex);
       board_->changed.wait(lock, [&] {
-        return context_.cancelled() || (layer.mine ? layer.unpacked.has_value() : !board_->claims.contains(layer.chain_id));
+        return context_.cancelled() ||
+               (layer.mine ? layer.unpacked.has_value() : !board_->claims.contains(layer.chain_id));
       });
     }
     RETURN_IF_ERROR(context_.Check("layers"));
@@ -278,8 +290,8 @@ base::Status PullOperation::Commit(size_t index) {
   const base::TimePoint begin = base::Monotonic::now();
   std::vector<Digest> parents;
   for (size_t i = 0; i < index; ++i) parents.push_back(layers_[i]->chain_id);
-  ASSIGN_OR_RETURN(layer.pin, options_.store->CommitLayer(std::move(ready), layer.chain_id, parents, context_), "layer ",
-                   layer.descriptor.digest.str());
+  ASSIGN_OR_RETURN(layer.pin, options_.store->CommitLayer(std::move(ready), layer.chain_id, parents, context_),
+                   "layer ", layer.descriptor.digest.str());
   LayerStep("commit", layer, started_at, begin);
   layer.state = LayerState::kDone;
   return {};
@@ -317,8 +329,8 @@ base::Result<UnpackedLayer> PullOperation::Unpack(Layer& layer) {
     RETURN_IF_ERROR(sink.status(), name);
     ASSIGN_OR_RETURN(UnpackedLayer out, unpacker->Finish(context_), name);
     if (out.diff_id == layer.diff_id) return out;
-    return base::Fail(Code::kInvalidArgument, name, ": its content has digest ", out.diff_id.str(), ", the configuration says ",
-                      layer.diff_id.str());
+    return base::Fail(Code::kInvalidArgument, name, ": its content has digest ", out.diff_id.str(),
+                      ", the configuration says ", layer.diff_id.str());
   }
 }
 

@@ -24,8 +24,8 @@ namespace berth::image {
 
 class PullOperation;
 
-// Which pull brings which layer, by chain id, so that no layer is fetched twice at once. Shared by all pulls of a Puller.
-// A pull waits only for layers that were claimed before it claimed its own, so that no two wait for each other.
+// Which pull brings which layer, by chain id, so that no layer is fetched twice at once. Shared by all pulls of a
+// Puller. A pull waits only for layers that were claimed before it claimed its own, so that no two wait for each other.
 struct LayerBoard {
   std::mutex mutex;
   std::condition_variable changed;  // claims, results of layers, cancellation
@@ -35,16 +35,17 @@ struct LayerBoard {
 // What is pulled when it comes from no registry.
 struct LocalImage {
   std::shared_ptr<ContentSource> source;
-  Resolved top;                            // index or manifest
-  std::vector<std::string> repo_tags;      // full names
+  Resolved top;                        // index or manifest
+  std::vector<std::string> repo_tags;  // full names
   std::vector<std::string> repo_digests;
-  std::string shown;                       // names it in errors and progress
+  std::string shown;  // names it in errors and progress
 };
 
 // Run is called once, on one thread; the rest is thread-safe.
 class PullOperation {
  public:
-  PullOperation(const Puller::Options& options, LayerBoard* board, TokenCache* tokens, Reference reference, AuthConfig auth);
+  PullOperation(const Puller::Options& options, LayerBoard* board, TokenCache* tokens, Reference reference,
+                AuthConfig auth);
   PullOperation(const Puller::Options& options, LayerBoard* board, LocalImage local);
 
   // Blocks. When it fails nothing is left: no record, no folder, and layers that nobody else needs go with their pins.
@@ -83,7 +84,8 @@ class PullOperation {
   base::Result<PullResult> Bring(const Resolved& top);
   base::Result<PullResult> BringSelected(const Resolved& top, Selected selected);
   base::Result<PullResult> BringArtifact(const Resolved& top, const Selected& selected);
-  base::Result<UnpackedLayer> UnpackArtifact(Layer& layer, const Manifest& manifest, const std::vector<std::string>& names);
+  base::Result<UnpackedLayer> UnpackArtifact(Layer& layer, const Manifest& manifest,
+                                             const std::vector<std::string>& names);
   // Writes the image's record, with the names that were pulled; its layers are here.
   base::Result<PullResult> Record(const Resolved& top, Image image);
   base::Result<std::optional<PullResult>> TagKnownImage(const Digest& digest);

@@ -13,10 +13,18 @@ constexpr size_t kMaxText = 1024;
 constexpr std::string_view kDockerDomain = "docker.io";
 constexpr std::string_view kLibrary = "library/";
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
-bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
-bool IsAlnum(char c) { return IsDigit(c) || IsLower(c) || IsUpper(c); }
+bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool IsLower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+bool IsUpper(char c) {
+  return c >= 'A' && c <= 'Z';
+}
+bool IsAlnum(char c) {
+  return IsDigit(c) || IsLower(c) || IsUpper(c);
+}
 
 auto Bad(std::string_view text, std::string_view why) {
   return base::Fail(base::Code::kInvalidArgument, "image reference \"", text.substr(0, 300), "\": ", why);
@@ -42,7 +50,9 @@ bool IsDomain(std::string_view text) {
     const size_t end = text.find(']');
     if (end == std::string_view::npos || end < 2) return false;
     const std::string_view address = text.substr(1, end - 1);
-    const auto in_address = [](char c) { return IsDigit(c) || c == ':' || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); };
+    const auto in_address = [](char c) {
+      return IsDigit(c) || c == ':' || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    };
     if (!std::ranges::all_of(address, in_address)) return false;
     const std::string_view rest = text.substr(end + 1);
     if (rest.empty()) return true;
@@ -83,7 +93,8 @@ bool IsTag(std::string_view text) {
 
 // "The first component is a domain only if it cannot be the first part of a Docker Hub name."
 bool LooksLikeDomain(std::string_view first) {
-  return first.find_first_of(".:") != std::string_view::npos || first == "localhost" || std::ranges::any_of(first, IsUpper);
+  return first.find_first_of(".:") != std::string_view::npos || first == "localhost" ||
+         std::ranges::any_of(first, IsUpper);
 }
 
 }  // namespace
@@ -141,7 +152,9 @@ bool Reference::HasTag(std::string_view text) {
   return colon != std::string_view::npos && name.find('/', colon) == std::string_view::npos;
 }
 
-std::string Reference::Name() const { return base::Cat(domain, "/", path); }
+std::string Reference::Name() const {
+  return base::Cat(domain, "/", path);
+}
 
 std::string Reference::Full() const {
   return digest.empty() ? base::Cat(Name(), ":", tag) : base::Cat(Name(), "@", digest.str());
@@ -160,7 +173,9 @@ std::string Reference::Familiar() const {
   return full;
 }
 
-std::string Reference::WireHost() const { return domain == kDockerDomain ? "registry-1.docker.io" : domain; }
+std::string Reference::WireHost() const {
+  return domain == kDockerDomain ? "registry-1.docker.io" : domain;
+}
 
 bool IsIdOrPrefix(std::string_view text) {
   if (text.starts_with("sha256:")) text.remove_prefix(7);

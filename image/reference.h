@@ -16,8 +16,8 @@ struct Reference {
   std::string tag;     // empty when there is a digest: the digest alone decides what is meant
   Digest digest;       // empty when there is a tag
 
-  // Fills in docker.io, library/ and latest as Docker does. kInvalidArgument says which rule was broken; the text is quoted
-  // there, cut to a sane length.
+  // Fills in docker.io, library/ and latest as Docker does. kInvalidArgument says which rule was broken; the text is
+  // quoted there, cut to a sane length.
   static base::Result<Reference> Parse(std::string_view text);
   // Whether the text itself says which registry is meant; docker.io is only assumed otherwise.
   static bool HasDomain(std::string_view text);

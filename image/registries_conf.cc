@@ -40,28 +40,37 @@ std::string WithoutSlashes(std::string text) {
 // A location is put into URLs, so it must look like the start of a name.
 bool IsLocation(std::string_view text) {
   return !text.empty() && text.front() != '/' && text.find("://") == std::string_view::npos &&
-         std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '@' || c == '?' || c == '#' || c == '\\' || c == 0x7f; });
+         std::ranges::none_of(text, [](char c) {
+           return static_cast<unsigned char>(c) <= ' ' || c == '@' || c == '?' || c == '#' || c == '\\' || c == 0x7f;
+         });
 }
 
 Result<Mirror> ReadMirror(const toml::table& table, const std::string& what, bool digest_only) {
   TomlReader reader(table, what);
-  Mirror mirror{.location = WithoutSlashes(reader.Text("location")), .insecure = reader.Flag("insecure").value_or(false)};
+  Mirror mirror{.location = WithoutSlashes(reader.Text("location")),
+                .insecure = reader.Flag("insecure").value_or(false)};
   if (!IsLocation(mirror.location)) reader.Fail("location", "is not host[:port][/path]");
   const std::string from = reader.Text("pull-from-mirror");
-  if (from == "digest-only" || (from.empty() && digest_only)) mirror.from = Mirror::From::kDigestOnly;
-  else if (from == "tag-only") mirror.from = Mirror::From::kTagOnly;
-  else if (!from.empty() && from != "all") reader.Fail("pull-from-mirror", "is not all, digest-only or tag-only");
+  if (from == "digest-only" || (from.empty() && digest_only))
+    mirror.from = Mirror::From::kDigestOnly;
+  else if (from == "tag-only")
+    mirror.from = Mirror::From::kTagOnly;
+  else if (!from.empty() && from != "all")
+    reader.Fail("pull-from-mirror", "is not all, digest-only or tag-only");
   RETURN_IF_ERROR(reader.status());
   return mirror;
 }
 
 Result<Entry> ReadEntry(const toml::table& table, const std::string& what) {
   TomlReader reader(table, what);
-  Entry entry{.prefix = WithoutSlashes(reader.Text("prefix")), .location = WithoutSlashes(reader.Text("location")),
-              .insecure = reader.Flag("insecure").value_or(false), .blocked = reader.Flag("blocked").value_or(false)};
+  Entry entry{.prefix = WithoutSlashes(reader.Text("prefix")),
+              .location = WithoutSlashes(reader.Text("location")),
+              .insecure = reader.Flag("insecure").value_or(false),
+              .blocked = reader.Flag("blocked").value_or(false)};
   if (entry.prefix.empty()) entry.prefix = entry.location;
   const std::string_view plain = std::string_view(entry.prefix).substr(entry.prefix.starts_with("*.") ? 2 : 0);
-  if (!IsLocation(plain) || plain.find('*') != std::string_view::npos) reader.Fail("prefix", "is not host[:port][/path] or *.domain");
+  if (!IsLocation(plain) || plain.find('*') != std::string_view::npos)
+    reader.Fail("prefix", "is not host[:port][/path] or *.domain");
   if (!entry.location.empty() && !IsLocation(entry.location)) reader.Fail("location", "is not host[:port][/path]");
   const bool digest_only = reader.Flag("mirror-by-digest-only").value_or(false);
   for (const toml::table* mirror : reader.Tables("mirror")) {
@@ -74,8 +83,10 @@ Result<Entry> ReadEntry(const toml::table& table, const std::string& what) {
 
 void Put(RegistriesConf& conf, Entry entry) {
   const auto same = std::ranges::find(conf.entries, entry.prefix, &Entry::prefix);
-  if (same == conf.entries.end()) conf.entries.push_back(std::move(entry));
-  else *same = std::move(entry);
+  if (same == conf.entries.end())
+    conf.entries.push_back(std::move(entry));
+  else
+    *same = std::move(entry);
 }
 
 // The form before 2019: three lists of hosts.
@@ -96,7 +107,8 @@ Status ReadVersion1(const toml::table& table, const std::string& what, Registrie
   if (!search.empty()) conf.search = search;
   const auto entry = [&](const std::string& host) -> Entry& {
     auto found = std::ranges::find(conf.entries, host, &Entry::prefix);
-    if (found == conf.entries.end()) found = conf.entries.insert(conf.entries.end(), Entry{.prefix = host, .location = host});
+    if (found == conf.entries.end())
+      found = conf.entries.insert(conf.entries.end(), Entry{.prefix = host, .location = host});
     return *found;
   };
   for (const std::string& host : insecure) entry(host).insecure = true;
@@ -108,14 +120,17 @@ Status ReadAliases(const toml::table& table, const std::string& what, Registries
   for (const auto& [key, value] : table) {
     const auto target = value.value_exact<std::string>();
     const std::string name(key.str());
-    if (!target) return base::Fail(Code::kInvalidArgument, what, ":", value.source().begin.line, ": alias ", name, " is not a text");
+    if (!target)
+      return base::Fail(Code::kInvalidArgument, what, ":", value.source().begin.line, ": alias ", name,
+                        " is not a text");
     if (target->empty()) {
       conf.aliases.erase(name);
       continue;
     }
     const auto full = Reference::Parse(*target);
     if (!full || !Reference::HasDomain(*target)) {
-      return base::Fail(Code::kInvalidArgument, what, ":", value.source().begin.line, ": alias ", name, " does not stand for a full name");
+      return base::Fail(Code::kInvalidArgument, what, ":", value.source().begin.line, ": alias ", name,
+                        " does not stand for a full name");
     }
     conf.aliases[name] = full->Name();
   }
@@ -137,10 +152,14 @@ Status ReadFile(const base::Path& path, RegistriesConf& conf) {
   }
   if (table.contains("credential-helpers")) conf.credential_helpers = reader.Texts("credential-helpers");
   const std::string mode = reader.Text("short-name-mode");
-  if (mode == "enforcing") conf.mode = Mode::kEnforcing;
-  else if (mode == "permissive") conf.mode = Mode::kPermissive;
-  else if (mode == "disabled") conf.mode = Mode::kDisabled;
-  else if (!mode.empty()) reader.Fail("short-name-mode", "is not enforcing, permissive or disabled");
+  if (mode == "enforcing")
+    conf.mode = Mode::kEnforcing;
+  else if (mode == "permissive")
+    conf.mode = Mode::kPermissive;
+  else if (mode == "disabled")
+    conf.mode = Mode::kDisabled;
+  else if (!mode.empty())
+    reader.Fail("short-name-mode", "is not enforcing, permissive or disabled");
   if (const toml::table* aliases = reader.Table("aliases")) RETURN_IF_ERROR(ReadAliases(*aliases, what, conf));
   return reader.status();
 }
@@ -193,7 +212,8 @@ Result<std::vector<Reference>> Candidates(const RegistriesConf& conf, std::strin
   }
   if (conf.search.empty()) return std::vector{std::move(docker)};
   if (conf.search.size() > 1 && conf.mode == Mode::kEnforcing) {
-    return base::Fail(Code::kInvalidArgument, "image reference \"", text.substr(0, 300), "\": a short name that ", conf.search.size(),
+    return base::Fail(Code::kInvalidArgument, "image reference \"", text.substr(0, 300), "\": a short name that ",
+                      conf.search.size(),
                       " search registries may mean; short-name-mode is enforcing: give the full name or an alias");
   }
   std::vector<Reference> out;

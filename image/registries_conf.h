@@ -39,8 +39,8 @@ struct RegistriesConf {
   const Entry* Match(std::string_view name) const;
 };
 
-// The file and, in bytewise order, <file>.d/*.conf; all may be missing. Later ones replace whole entries of the same prefix,
-// the search list and the mode, and add to the aliases ("" takes one away). Errors name file and line.
+// The file and, in bytewise order, <file>.d/*.conf; all may be missing. Later ones replace whole entries of the same
+// prefix, the search list and the mode, and add to the aliases ("" takes one away). Errors name file and line.
 base::Result<RegistriesConf> LoadRegistriesConf(const base::Path& file);
 
 // The files that LoadRegistriesConf would read.
@@ -49,8 +49,9 @@ std::vector<base::Path> RegistriesConfFiles(const base::Path& file);
 // `name` with the part that `prefix` matches replaced by `location`; `name` itself for an empty location.
 std::string Rewrite(std::string_view name, std::string_view prefix, std::string_view location);
 
-// What a text that names an image may stand for: itself when it has a domain, else its alias, else the name in each search
-// registry in turn, else docker.io's. kInvalidArgument when it is no name at all, or when a rule of the file forbids a guess.
+// What a text that names an image may stand for: itself when it has a domain, else its alias, else the name in each
+// search registry in turn, else docker.io's. kInvalidArgument when it is no name at all, or when a rule of the file
+// forbids a guess.
 base::Result<std::vector<Reference>> Candidates(const RegistriesConf& conf, std::string_view text);
 
 }  // namespace berth::image

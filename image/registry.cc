@@ -19,7 +19,9 @@ constexpr int64_t kProgressBytes = 64 << 10;
 enum class Ask { kTag, kContent };
 
 // Ends that no other endpoint could change.
-bool IsFinal(const base::Error& error) { return error.code == Code::kCancelled || error.code == Code::kDeadlineExceeded; }
+bool IsFinal(const base::Error& error) {
+  return error.code == Code::kCancelled || error.code == Code::kDeadlineExceeded;
+}
 
 }  // namespace
 
@@ -43,11 +45,17 @@ struct RegistryClient::State {
     if (url.find("://") == std::string::npos) url.insert(0, "https://");
     while (url.ends_with('/')) url.pop_back();
     const std::string host = url.substr(url.find("://") + 3);
-    AddEndpoint({.url = url, .path = reference.path, .ns = reference.domain, .insecure = mirror.insecure, .tags = mirror.tags,
-                 .attempts = options.mirror_attempts, .credential_host = host.substr(0, host.find('/'))});
+    AddEndpoint({.url = url,
+                 .path = reference.path,
+                 .ns = reference.domain,
+                 .insecure = mirror.insecure,
+                 .tags = mirror.tags,
+                 .attempts = options.mirror_attempts,
+                 .credential_host = host.substr(0, host.find('/'))});
   }
 
-  // Plain HTTP for loopback, unless the administrator laid certificates down for it; for insecure registries after TLS failed.
+  // Plain HTTP for loopback, unless the administrator laid certificates down for it; for insecure registries after TLS
+  // failed.
   void AddRegistry(const std::string& host, const std::string& path, bool insecure, Endpoint::Options common) {
     const auto add = [&](std::string_view scheme, int attempts, bool fallback = false) {
       Endpoint::Options endpoint = common;
@@ -59,9 +67,8 @@ struct RegistryClient::State {
       AddEndpoint(std::move(endpoint));
     };
     const auto origin = Origin::Parse(base::Cat("http://", host));
-    const bool certificates = std::ranges::any_of(options.http.certificate_folders, [&](const base::Path& folder) {
-      return base::Exists(folder / host);
-    });
+    const bool certificates = std::ranges::any_of(
+        options.http.certificate_folders, [&](const base::Path& folder) { return base::Exists(folder / host); });
     const bool loopback = origin && origin->loopback();
     if (loopback && !certificates) return add("http", common.attempts);
     if (!insecure) return add("https", common.attempts);
@@ -100,7 +107,8 @@ struct RegistryClient::State {
         if (!response) return response;
         return tl::make_unexpected(ErrorOf(*response));
       }
-      RETURN_IF_ERROR(BackOff(options, attempt, response ? RetryAfter(*response) : std::chrono::milliseconds(0), context));
+      RETURN_IF_ERROR(
+          BackOff(options, attempt, response ? RetryAfter(*response) : std::chrono::milliseconds(0), context));
     }
   }
 
@@ -112,7 +120,8 @@ struct RegistryClient::State {
     std::string others;
     for (size_t i = 0; i < endpoints.size(); ++i) {
       Endpoint& endpoint = *endpoints[i];
-      const bool skip = !endpoint.usable() || !(what == Ask::kTag ? endpoint.options().tags : endpoint.options().content) ||
+      const bool skip = !endpoint.usable() ||
+                        !(what == Ask::kTag ? endpoint.options().tags : endpoint.options().content) ||
                         (endpoint.options().fallback && !endpoints[i - 1]->down());
       if (skip) continue;
       auto result = fn(endpoint);
@@ -127,7 +136,8 @@ struct RegistryClient::State {
   }
 
   // `name` is a tag or, then verified, the digest.
-  base::Result<Resolved> GetDocument(Endpoint& endpoint, const std::string& name, const Digest& digest, const Context& context) {
+  base::Result<Resolved> GetDocument(Endpoint& endpoint, const std::string& name, const Digest& digest,
+                                     const Context& context) {
     HttpRequest request;
     request.url = endpoint.Url("manifests", name);
     request.headers = {{"Accept", std::string(ManifestAccept())}};
@@ -146,7 +156,8 @@ struct RegistryClient::State {
   }
 
   // HEAD first: cheap, and not counted by registries that ration pulls.
-  base::Result<Resolved> ResolveTag(Endpoint& endpoint, const std::function<bool(const Digest&)>& known, const Context& context) {
+  base::Result<Resolved> ResolveTag(Endpoint& endpoint, const std::function<bool(const Digest&)>& known,
+                                    const Context& context) {
     HttpRequest request;
     request.method = "HEAD";
     request.url = endpoint.Url("manifests", reference.tag);
@@ -156,7 +167,8 @@ struct RegistryClient::State {
     const auto digest = Digest::Parse(head.Header("docker-content-digest"));
     if (!endpoint.options().content) {
       // It knows what tags mean and has no content: that is for another to give.
-      if (head.status != 200 || !digest) return base::Fail(Code::kNotFound, ShownUrl(head.url), ": does not say what the tag means");
+      if (head.status != 200 || !digest)
+        return base::Fail(Code::kNotFound, ShownUrl(head.url), ": does not say what the tag means");
       if (known && known(*digest)) return Resolved{*digest, Essence(head.Header("content-type")), {}};
       return Each(Ask::kContent, [&](Endpoint& other) { return GetDocument(other, digest->str(), *digest, context); });
     }
@@ -185,7 +197,8 @@ struct RegistryClient::State {
       if (transfer.lost() || status.error().code != Code::kUnavailable) return status;
       attempt = transfer.done() - before >= kProgressBytes ? 1 : attempt + 1;
       if (attempt >= endpoint.options().attempts) return status;
-      RETURN_IF_ERROR(BackOff(options, attempt, response ? RetryAfter(*response) : std::chrono::milliseconds(0), context));
+      RETURN_IF_ERROR(
+          BackOff(options, attempt, response ? RetryAfter(*response) : std::chrono::milliseconds(0), context));
     }
   }
 
@@ -207,7 +220,8 @@ struct RegistryClient::State {
       Endpoint elsewhere({.url = url, .attempts = options.mirror_attempts}, &http, tokens);
       failure = FetchFrom(elsewhere, url, transfer, context);
       // kUnknown would say that another start may find another endpoint.
-      if (!failure && failure.error().code == Code::kUnknown && !transfer.sink_failed()) failure.error().code = Code::kInternal;
+      if (!failure && failure.error().code == Code::kUnknown && !transfer.sink_failed())
+        failure.error().code = Code::kInternal;
     }
     return failure;
   }
@@ -216,8 +230,9 @@ struct RegistryClient::State {
 RegistryClient::RegistryClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
 RegistryClient::~RegistryClient() = default;
 
-base::Result<std::unique_ptr<RegistryClient>> RegistryClient::Make(const RegistryOptions& options, const Reference& reference,
-                                                                   const AuthConfig& auth, TokenCache* tokens) {
+base::Result<std::unique_ptr<RegistryClient>> RegistryClient::Make(const RegistryOptions& options,
+                                                                   const Reference& reference, const AuthConfig& auth,
+                                                                   TokenCache* tokens) {
   ASSIGN_OR_RETURN(const Credentials credentials, CredentialsFor(auth, reference.domain));
   auto state = std::make_unique<State>(options, reference, tokens);
   const auto found = options.registries.find(reference.domain);
@@ -230,11 +245,13 @@ base::Result<std::unique_ptr<RegistryClient>> RegistryClient::Make(const Registr
   }
   const RegistryConfig config = found == options.registries.end() ? RegistryConfig() : found->second;
   for (const MirrorConfig& mirror : config.mirrors) state->AddMirror(mirror);
-  state->AddPlace({.url = reference.WireHost(), .path = reference.path, .insecure = config.insecure, .mirror = false}, credentials);
+  state->AddPlace({.url = reference.WireHost(), .path = reference.path, .insecure = config.insecure, .mirror = false},
+                  credentials);
   return std::unique_ptr<RegistryClient>(new RegistryClient(std::move(state)));
 }
 
-base::Result<Resolved> RegistryClient::Resolve(const Context& context, const std::function<bool(const Digest&)>& known) {
+base::Result<Resolved> RegistryClient::Resolve(const Context& context,
+                                               const std::function<bool(const Digest&)>& known) {
   const Reference& reference = state_->reference;
   const bool by_tag = reference.digest.empty();
   auto resolved = state_->Each(by_tag ? Ask::kTag : Ask::kContent, [&](Endpoint& endpoint) {
@@ -248,17 +265,19 @@ base::Result<Resolved> RegistryClient::Resolve(const Context& context, const std
 base::Result<Resolved> RegistryClient::FetchManifest(const Descriptor& descriptor, const Context& context) {
   if (!descriptor.data.empty()) return Resolved{descriptor.digest, descriptor.media_type, descriptor.data};
   if (descriptor.size > static_cast<int64_t>(kMaxManifestBytes)) {
-    return base::Fail(Code::kInvalidArgument, "manifest ", descriptor.digest.str(), ": larger than ", kMaxManifestBytes, " bytes");
+    return base::Fail(Code::kInvalidArgument, "manifest ", descriptor.digest.str(), ": larger than ", kMaxManifestBytes,
+                      " bytes");
   }
   return state_->Each(Ask::kContent, [&](Endpoint& endpoint) -> base::Result<Resolved> {
     ASSIGN_OR_RETURN(Resolved out, state_->GetDocument(endpoint, descriptor.digest.str(), descriptor.digest, context));
     if (static_cast<int64_t>(out.body.size()) == descriptor.size) return out;
-    return base::Fail(Code::kUnknown, "manifest ", descriptor.digest.str(), ": ", out.body.size(), " bytes, the index says ",
-                      descriptor.size);
+    return base::Fail(Code::kUnknown, "manifest ", descriptor.digest.str(), ": ", out.body.size(),
+                      " bytes, the index says ", descriptor.size);
   });
 }
 
-base::Result<std::string> RegistryClient::FetchSmall(const Descriptor& descriptor, size_t limit, const Context& context) {
+base::Result<std::string> RegistryClient::FetchSmall(const Descriptor& descriptor, size_t limit,
+                                                     const Context& context) {
   if (!descriptor.data.empty()) return descriptor.data;
   if (descriptor.size > static_cast<int64_t>(limit)) {
     return base::Fail(Code::kInvalidArgument, "blob ", descriptor.digest.str(), ": larger than ", limit, " bytes");
@@ -279,7 +298,8 @@ base::Status RegistryClient::FetchBlob(const Descriptor& descriptor, const BlobS
   Transfer transfer(descriptor, sink);
   std::optional<base::Error> lost;  // ends the round: no endpoint can add to what the sink has seen
   base::Status fetched = state_->Each(Ask::kContent, [&](Endpoint& endpoint) -> base::Status {
-    base::Status status = state_->FetchFrom(endpoint, endpoint.Url("blobs", descriptor.digest.str()), transfer, context);
+    base::Status status =
+        state_->FetchFrom(endpoint, endpoint.Url("blobs", descriptor.digest.str()), transfer, context);
     if (status || !transfer.lost()) return status;
     lost = std::move(status).error();
     return {};
@@ -292,7 +312,8 @@ base::Status RegistryClient::FetchBlob(const Descriptor& descriptor, const BlobS
 }
 
 base::Result<Resolved> RegistryClient::GetNamed(const std::string& name, const Digest& digest, const Context& context) {
-  return state_->Each(Ask::kContent, [&](Endpoint& endpoint) { return state_->GetDocument(endpoint, name, digest, context); });
+  return state_->Each(Ask::kContent,
+                      [&](Endpoint& endpoint) { return state_->GetDocument(endpoint, name, digest, context); });
 }
 
 base::Result<std::string> RegistryClient::GetReferrers(const Digest& digest, const Context& context) {

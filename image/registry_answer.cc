@@ -36,7 +36,9 @@ std::string Quoted(const HttpResponse& response) {
 
 }  // namespace
 
-bool IsTransient(int status) { return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505); }
+bool IsTransient(int status) {
+  return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
+}
 
 base::Error ErrorOf(const HttpResponse& response) {
   const std::string text = base::Cat(ShownUrl(response.url), ": ", Quoted(response));
@@ -56,7 +58,8 @@ std::chrono::milliseconds RetryAfter(const HttpResponse& response) {
   return std::chrono::seconds(std::clamp<int64_t>(when - base::UnixNanos() / 1'000'000'000, 0, 86'400));
 }
 
-base::Status BackOff(const RegistryOptions& options, int attempt, std::chrono::milliseconds asked, const base::Context& context) {
+base::Status BackOff(const RegistryOptions& options, int attempt, std::chrono::milliseconds asked,
+                     const base::Context& context) {
   const auto doubled = options.first_delay * (1 << std::min(attempt - 1, 16));
   // Spread over half to one and a half, so that a thousand nodes do not come back at once.
   const auto spread = doubled * (500 + static_cast<int64_t>(std::random_device()() % 1000)) / 1000;

@@ -13,14 +13,15 @@ namespace berth::image {
 // Statuses after which the same request may succeed later.
 bool IsTransient(int status);
 
-// The error that a status other than success stands for, with the registry's own words, cut and made printable. kNotFound,
-// kUnauthenticated, kUnavailable for the transient ones, else kInternal.
+// The error that a status other than success stands for, with the registry's own words, cut and made printable.
+// kNotFound, kUnauthenticated, kUnavailable for the transient ones, else kInternal.
 base::Error ErrorOf(const HttpResponse& response);
 
 // Retry-After in seconds or as a date (RFC 9110, section 10.2.3); zero when absent.
 std::chrono::milliseconds RetryAfter(const HttpResponse& response);
 
 // Waits after try number `attempt` (from 1) and before the next; at least `asked`, within options.longest_delay.
-base::Status BackOff(const RegistryOptions& options, int attempt, std::chrono::milliseconds asked, const base::Context& context);
+base::Status BackOff(const RegistryOptions& options, int attempt, std::chrono::milliseconds asked,
+                     const base::Context& context);
 
 }  // namespace berth::image

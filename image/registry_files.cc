@@ -20,8 +20,8 @@ std::string StampOf(const std::vector<Path>& files) {
   for (const Path& file : files) {
     struct stat info {};
     if (stat(file.c_str(), &info) != 0) info = {};
-    out += base::Cat(file.native(), " ", info.st_dev, " ", info.st_ino, " ", info.st_size, " ", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec, " ",
-                     info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec, "\n");
+    out += base::Cat(file.native(), " ", info.st_dev, " ", info.st_ino, " ", info.st_size, " ", info.st_mtim.tv_sec,
+                     ".", info.st_mtim.tv_nsec, " ", info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec, "\n");
   }
   return out;
 }
@@ -31,8 +31,15 @@ Place PlaceOf(const HostsToml::Host& host, const Reference& reference) {
   std::string_view name = std::string_view(host.url).substr(host.url.find("://") + 3);
   name = name.substr(0, name.find('/'));
   const std::string ns = name == reference.WireHost() || name == reference.domain ? std::string() : reference.domain;
-  return {.url = host.url, .whole = host.whole, .path = reference.path, .ns = ns, .insecure = host.url.starts_with("http://"),
-          .resolve = host.resolve, .pull = host.pull, .mirror = true, .settings = std::make_shared<const HostSettings>(host.settings)};
+  return {.url = host.url,
+          .whole = host.whole,
+          .path = reference.path,
+          .ns = ns,
+          .insecure = host.url.starts_with("http://"),
+          .resolve = host.resolve,
+          .pull = host.pull,
+          .mirror = true,
+          .settings = std::make_shared<const HostSettings>(host.settings)};
 }
 
 std::vector<Place> PlacesOf(const HostsToml& hosts, const Reference& reference) {
@@ -55,8 +62,10 @@ Result<Place> PlaceAt(std::string_view name, bool insecure, bool mirror) {
     return base::Fail(Code::kInvalidArgument, "registries.conf: \"", name, "\" has no repository in it");
   }
   const std::string_view host = name.substr(0, slash);
-  return Place{.url = std::string(host == "docker.io" ? "registry-1.docker.io" : host), .path = std::string(name.substr(slash + 1)),
-               .insecure = insecure, .mirror = mirror};
+  return Place{.url = std::string(host == "docker.io" ? "registry-1.docker.io" : host),
+               .path = std::string(name.substr(slash + 1)),
+               .insecure = insecure,
+               .mirror = mirror};
 }
 
 Result<std::vector<Place>> PlacesOf(const RegistriesConf::Entry& entry, const Reference& reference) {
@@ -64,7 +73,8 @@ Result<std::vector<Place>> PlacesOf(const RegistriesConf::Entry& entry, const Re
   const bool by_digest = !reference.digest.empty();
   for (const RegistriesConf::Mirror& mirror : entry.mirrors) {
     if ((mirror.from == From::kDigestOnly && !by_digest) || (mirror.from == From::kTagOnly && by_digest)) continue;
-    ASSIGN_OR_RETURN(Place place, PlaceAt(Rewrite(reference.Name(), entry.prefix, mirror.location), mirror.insecure, true));
+    ASSIGN_OR_RETURN(Place place,
+                     PlaceAt(Rewrite(reference.Name(), entry.prefix, mirror.location), mirror.insecure, true));
     out.push_back(std::move(place));
   }
   ASSIGN_OR_RETURN(Place own, PlaceAt(Rewrite(reference.Name(), entry.prefix, entry.location), entry.insecure, false));

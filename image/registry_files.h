@@ -1,4 +1,5 @@
-// The registry configuration that a node's administrator keeps for other programs too: hosts.toml folders and registries.conf.
+// The registry configuration that a node's administrator keeps for other programs too: hosts.toml folders and
+// registries.conf.
 #pragma once
 
 #include <memory>
@@ -29,18 +30,20 @@ struct Place {
   std::shared_ptr<const HostSettings> settings;  // null: nothing is said
 };
 
-// Thread-safe. Files are looked at for each question and read again when one of them has changed, so no restart is needed. A file
-// that cannot be read is an error that names it: guessing on could pull from a place that was forbidden.
+// Thread-safe. Files are looked at for each question and read again when one of them has changed, so no restart is
+// needed. A file that cannot be read is an error that names it: guessing on could pull from a place that was forbidden.
 class RegistryFiles {
  public:
   struct Options {
-    std::vector<base::Path> host_folders;  // each with folders <host:port>/ and perhaps _default/ that hold a hosts.toml
-    base::Path registries_conf;            // its drop-ins are in <registries_conf>.d; empty: none
+    std::vector<base::Path>
+        host_folders;            // each with folders <host:port>/ and perhaps _default/ that hold a hosts.toml
+    base::Path registries_conf;  // its drop-ins are in <registries_conf>.d; empty: none
   };
   explicit RegistryFiles(Options options) : options_(std::move(options)) {}
 
-  // Where to look for the reference, best place first; nothing when no file says anything. A hosts.toml of the registry's own
-  // goes before registries.conf, and that before _default/hosts.toml. kFailedPrecondition for a blocked one.
+  // Where to look for the reference, best place first; nothing when no file says anything. A hosts.toml of the
+  // registry's own goes before registries.conf, and that before _default/hosts.toml. kFailedPrecondition for a blocked
+  // one.
   base::Result<std::optional<std::vector<Place>>> PlacesFor(const Reference& reference);
 
   // As image::Candidates, with the registries.conf that holds now.

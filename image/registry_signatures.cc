@@ -20,7 +20,8 @@ constexpr std::string_view kSignatureArtifact = "application/vnd.dev.cosign.arti
 constexpr const char* kSignatureKey = "dev.cosignproject.cosign/signature";
 
 // A manifest whose layers are signed texts, each with its signature as annotation.
-Status ReadManifest(RegistryClient& client, const std::string& body, const base::Context& context, std::vector<ImageSignature>& out) {
+Status ReadManifest(RegistryClient& client, const std::string& body, const base::Context& context,
+                    std::vector<ImageSignature>& out) {
   ASSIGN_OR_RETURN(const nlohmann::json manifest, json::Parse(body, kWhat));
   ASSIGN_OR_RETURN(const nlohmann::json* layers, json::Array(manifest, "layers", kWhat));
   if (layers == nullptr) return {};
@@ -54,11 +55,14 @@ Result<std::vector<Digest>> SignaturesAmong(const std::string& body) {
   return out;
 }
 
-bool IsAbsent(const base::Error& error) { return error.code == Code::kNotFound; }
+bool IsAbsent(const base::Error& error) {
+  return error.code == Code::kNotFound;
+}
 
 }  // namespace
 
-Result<std::vector<ImageSignature>> RegistryClient::FetchSignatures(const Digest& digest, const base::Context& context) {
+Result<std::vector<ImageSignature>> RegistryClient::FetchSignatures(const Digest& digest,
+                                                                    const base::Context& context) {
   std::vector<ImageSignature> out;
   std::string tag(digest.str());
   tag[tag.find(':')] = '-';

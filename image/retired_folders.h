@@ -11,8 +11,8 @@
 
 namespace berth::image {
 
-// Only the bookkeeping: who needs which folder below one. A folder that is moved there is out of the way of a whole one of the same name and
-// stays until the containers that may have it mounted are gone. Not thread-safe.
+// Only the bookkeeping: who needs which folder below one. A folder that is moved there is out of the way of a whole one
+// of the same name and stays until the containers that may have it mounted are gone. Not thread-safe.
 class RetiredFolders {
  public:
   // What an earlier daemon left, all without users.

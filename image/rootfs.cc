@@ -32,7 +32,8 @@ Result<std::vector<Path>> ShiftedLowerDirs(Store& store, const Image& image, con
   std::vector<Path> folders;
   for (auto chain_id = image.chain_ids.rbegin(); chain_id != image.chain_ids.rend(); ++chain_id) {
     ASSIGN_OR_RETURN(const Path own, store.LayerFolder(*chain_id), "image ", image.id);
-    ASSIGN_OR_RETURN(Path copy, store.shifted().Acquire(*chain_id, own.parent_path(), map, user, context), "image ", image.id);
+    ASSIGN_OR_RETURN(Path copy, store.shifted().Acquire(*chain_id, own.parent_path(), map, user, context), "image ",
+                     image.id);
     folders.push_back(std::move(copy));
     if (IsOpaque(own.native())) break;
   }

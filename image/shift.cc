@@ -133,7 +133,8 @@ class ShiftedCopy {
       if (S_ISDIR(info.st_mode) && IsOpaque(from)) RETURN_IF_ERROR(SetOpaque(to));
     }
     const std::array<timespec, 2> times{info.st_atim, info.st_mtim};
-    if (utimensat(AT_FDCWD, to.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0) return FailErrno(errno, "set times of ", to);
+    if (utimensat(AT_FDCWD, to.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0)
+      return FailErrno(errno, "set times of ", to);
     return {};
   }
 
@@ -173,7 +174,8 @@ std::optional<std::string> ShiftCapability(std::string_view value, kernel::IdRan
   if (value.size() < XATTR_CAPS_SZ_1) return std::nullopt;
   const uint32_t magic = ReadLe32(value, 0);
   const uint32_t revision = magic & VFS_CAP_REVISION_MASK;
-  const uint32_t root = revision == VFS_CAP_REVISION_3 && value.size() >= XATTR_CAPS_SZ_3 ? ReadLe32(value, XATTR_CAPS_SZ_2) : 0;
+  const uint32_t root =
+      revision == VFS_CAP_REVISION_3 && value.size() >= XATTR_CAPS_SZ_3 ? ReadLe32(value, XATTR_CAPS_SZ_2) : 0;
   if (root >= uids.size) return std::nullopt;
   const size_t masks = revision == VFS_CAP_REVISION_1 ? XATTR_CAPS_SZ_1 : XATTR_CAPS_SZ_2;
   if (value.size() < masks) return std::nullopt;
@@ -197,7 +199,8 @@ std::string ShiftAcl(std::string value, const kernel::UserMap& map) {
   return value;
 }
 
-Result<ShiftedTree> CopyShifted(const Path& from, const Path& to, const kernel::UserMap& map, const base::Context& context) {
+Result<ShiftedTree> CopyShifted(const Path& from, const Path& to, const kernel::UserMap& map,
+                                const base::Context& context) {
   ASSIGN_OR_RETURN(const ShiftedTree out, ShiftedCopy(from, to, map, context).Run(), "copy ", from.native());
   return out;
 }

@@ -24,7 +24,9 @@ namespace {
 
 constexpr size_t kMaxRecordBytes = 1 << 20;
 
-std::string NameOf(const Digest& chain_id, std::string_view owners) { return base::Cat(chain_id.hex(), ".", owners); }
+std::string NameOf(const Digest& chain_id, std::string_view owners) {
+  return base::Cat(chain_id.hex(), ".", owners);
+}
 
 }  // namespace
 
@@ -55,7 +57,8 @@ Status ShiftedLayers::Open(const Report& report) {
 Result<ShiftedLayers::Kept> ShiftedLayers::Load(const std::string& name) const {
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(folder_ / name / "layer.json", kMaxRecordBytes));
   ASSIGN_OR_RETURN(LayerRecord record, DecodeLayer(text));
-  if (!name.starts_with(base::Cat(record.chain_id.hex(), "."))) return Fail(Code::kInternal, "the record is another layer's");
+  if (!name.starts_with(base::Cat(record.chain_id.hex(), ".")))
+    return Fail(Code::kInternal, "the record is another layer's");
   if (!base::Exists(Diff(name))) return Fail(Code::kInternal, "it has no files");
   return Kept{.chain_id = std::move(record.chain_id), .usage = {.bytes = record.bytes, .inodes = record.inodes}};
 }
@@ -169,7 +172,8 @@ StoreUsage ShiftedLayers::Usage() const {
 std::vector<ShiftedLayers::Copy> ShiftedLayers::List() const {
   return data_.With([&](const Data& data) {
     std::vector<Copy> out;
-    for (const auto& [name, kept] : data.copies) out.push_back({.name = name, .chain_id = kept.chain_id, .diff = Diff(name)});
+    for (const auto& [name, kept] : data.copies)
+      out.push_back({.name = name, .chain_id = kept.chain_id, .diff = Diff(name)});
     return out;
   });
 }
@@ -197,7 +201,8 @@ void ShiftedLayers::RemoveUnusedRetired() {
   std::vector<std::string> names;
   {
     const std::lock_guard lock(changing_);  // what is being moved there has its name before its folder
-    names = data_.With([](Data& data) { return data.collecting ? data.retired.TakeUnused() : std::vector<std::string>(); });
+    names =
+        data_.With([](Data& data) { return data.collecting ? data.retired.TakeUnused() : std::vector<std::string>(); });
   }
   RemoveRetired(retired_, names);
 }
@@ -205,7 +210,9 @@ void ShiftedLayers::RemoveUnusedRetired() {
 Result<std::vector<std::string>> ShiftedLayers::Strays(bool remove) {
   const std::lock_guard lock(changing_);
   ASSIGN_OR_RETURN(std::vector<std::string> names, base::ListFolder(folder_));
-  data_.With([&](const Data& data) { std::erase_if(names, [&](const std::string& name) { return data.copies.contains(name); }); });
+  data_.With([&](const Data& data) {
+    std::erase_if(names, [&](const std::string& name) { return data.copies.contains(name); });
+  });
   for (const std::string& name : names) {
     if (remove) RETURN_IF_ERROR(base::RemoveTree(folder_ / name));
   }

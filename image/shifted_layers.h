@@ -28,9 +28,9 @@ struct StoreUsage {
 // A map as a part of a copy's name.
 std::string OwnersText(const kernel::UserMap& map);
 
-// <chain hex>.<owners>/{layer.json,diff/}, complete and flushed as soon as it is visible. A copy is made when the first container
-// needs it, shared by all with the same map, and removed with the last of them. Thread-safe; two who make the same copy at
-// once both work, and the later one's is dropped.
+// <chain hex>.<owners>/{layer.json,diff/}, complete and flushed as soon as it is visible. A copy is made when the first
+// container needs it, shared by all with the same map, and removed with the last of them. Thread-safe; two who make the
+// same copy at once both work, and the later one's is dropped.
 class ShiftedLayers {
  public:
   ShiftedLayers(base::Path folder, base::Path tmp, base::Path retired)
@@ -57,8 +57,8 @@ class ShiftedLayers {
   };
   std::vector<Copy> List() const;
   bool Has(const std::string& name) const;
-  // Takes a broken copy away: the next container gets a new one, those that have it mounted keep what is left of it. One that is gone
-  // is success.
+  // Takes a broken copy away: the next container gets a new one, those that have it mounted keep what is left of it.
+  // One that is gone is success.
   base::Status Retire(const std::string& name);
   // Names in the folder that are no copy's; with `remove` they are taken away.
   base::Result<std::vector<std::string>> Strays(bool remove);

@@ -31,7 +31,8 @@ struct FreeKey {
 using Key = std::unique_ptr<EVP_PKEY, FreeKey>;
 
 Key ReadKey(const std::string& pem) {
-  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
+  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())),
+                                                      &BIO_free);
   return Key(PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr));
 }
 
@@ -94,7 +95,10 @@ Status ReadKeys(const nlohmann::json& object, std::string_view what, std::vector
 }
 
 SignatureRequirement Unsupported(std::string_view requirement) {
-  return {.kind = Kind::kReject, .keys = {}, .identity = {}, .why = base::Cat("the signature policy asks for ", requirement, ", which is not supported")};
+  return {.kind = Kind::kReject,
+          .keys = {},
+          .identity = {},
+          .why = base::Cat("the signature policy asks for ", requirement, ", which is not supported")};
 }
 
 Result<SignatureRequirement> ReadRequirement(const nlohmann::json& object, std::string_view what) {
@@ -133,7 +137,8 @@ Result<Requirements> ReadRequirements(const nlohmann::json& list, std::string_vi
 
 // Does `prefix` cover `name` up to the end of one of its parts?
 bool Covers(std::string_view prefix, std::string_view name) {
-  return name.starts_with(prefix) && (name.size() == prefix.size() || name[prefix.size()] == '/' || name[prefix.size()] == ':' || name[prefix.size()] == '@');
+  return name.starts_with(prefix) && (name.size() == prefix.size() || name[prefix.size()] == '/' ||
+                                      name[prefix.size()] == ':' || name[prefix.size()] == '@');
 }
 
 bool Agrees(const SignedIdentity& identity, const std::string& signed_text, const Reference& pulled) {
@@ -151,8 +156,10 @@ bool Agrees(const SignedIdentity& identity, const std::string& signed_text, cons
       const auto exact = Reference::Parse(identity.name);
       return exact && exact->Name() == parsed->Name();
     }
-    case Identity::kMatchRepository: return parsed->Name() == wanted.Name();
-    case Identity::kMatchExact: return exact_text && *parsed == wanted;
+    case Identity::kMatchRepository:
+      return parsed->Name() == wanted.Name();
+    case Identity::kMatchExact:
+      return exact_text && *parsed == wanted;
     case Identity::kRemapIdentity: {
       const std::string full = pulled.Full();
       if (!Covers(identity.prefix, full)) break;
@@ -161,14 +168,17 @@ bool Agrees(const SignedIdentity& identity, const std::string& signed_text, cons
       wanted = *moved;
       break;
     }
-    case Identity::kMatchRepoDigestOrExact: break;
+    case Identity::kMatchRepoDigestOrExact:
+      break;
   }
   return wanted.digest.empty() ? exact_text && *parsed == wanted : parsed->Name() == wanted.Name();
 }
 
 // Whether the signature is this key's over one of the digests, under the right name.
-Status CheckOne(const SignatureRequirement& requirement, const ImageSignature& signature, const Reference& reference, const std::vector<Digest>& digests) {
-  const bool genuine = std::ranges::any_of(requirement.keys, [&](const std::string& key) { return Verifies(key, signature); });
+Status CheckOne(const SignatureRequirement& requirement, const ImageSignature& signature, const Reference& reference,
+                const std::vector<Digest>& digests) {
+  const bool genuine =
+      std::ranges::any_of(requirement.keys, [&](const std::string& key) { return Verifies(key, signature); });
   if (!genuine) return Fail(Code::kFailedPrecondition, "a signature is not by the key that is asked for");
   // From here on the text is the signer's.
   constexpr std::string_view kWhat = "signature";
@@ -178,11 +188,14 @@ Status CheckOne(const SignatureRequirement& requirement, const ImageSignature& s
   ASSIGN_OR_RETURN(const std::string type, json::String(*critical, "type", kWhat));
   ASSIGN_OR_RETURN(const nlohmann::json* image, json::Object(*critical, "image", kWhat));
   ASSIGN_OR_RETURN(const nlohmann::json* identity, json::Object(*critical, "identity", kWhat));
-  if (type != kSignatureType || image == nullptr || identity == nullptr) return Fail(Code::kFailedPrecondition, "a signature is of another kind");
+  if (type != kSignatureType || image == nullptr || identity == nullptr)
+    return Fail(Code::kFailedPrecondition, "a signature is of another kind");
   ASSIGN_OR_RETURN(const std::string digest, json::String(*image, "docker-manifest-digest", kWhat));
   ASSIGN_OR_RETURN(const std::string name, json::String(*identity, "docker-reference", kWhat));
-  if (std::ranges::find(digests, digest, &Digest::str) == digests.end()) return Fail(Code::kFailedPrecondition, "a signature is for another image");
-  if (!Agrees(requirement.identity, name, reference)) return Fail(Code::kFailedPrecondition, "a signature is for the name \"", name.substr(0, 200), "\"");
+  if (std::ranges::find(digests, digest, &Digest::str) == digests.end())
+    return Fail(Code::kFailedPrecondition, "a signature is for another image");
+  if (!Agrees(requirement.identity, name, reference))
+    return Fail(Code::kFailedPrecondition, "a signature is for the name \"", name.substr(0, 200), "\"");
   return {};
 }
 
@@ -190,7 +203,8 @@ Status CheckOne(const SignatureRequirement& requirement, const ImageSignature& s
 
 Result<SignaturePolicy> SignaturePolicy::Load(const base::Path& file) {
   SignaturePolicy policy;
-  const auto text = file.empty() ? base::Result<std::string>(Fail(Code::kNotFound, "")) : base::ReadFile(file, kMaxFile);
+  const auto text =
+      file.empty() ? base::Result<std::string>(Fail(Code::kNotFound, "")) : base::ReadFile(file, kMaxFile);
   if (!text && (file.empty() || text.error().err == ENOENT)) {
     policy.default_ = {{.kind = Kind::kAccept, .keys = {}, .identity = {}}};
     return policy;
@@ -231,15 +245,17 @@ const Requirements& SignaturePolicy::For(const Reference& reference) const {
 }
 
 bool NeedsSignatures(const Requirements& requirements) {
-  return std::ranges::any_of(requirements, [](const SignatureRequirement& requirement) { return requirement.kind == Kind::kSigstore; });
+  return std::ranges::any_of(
+      requirements, [](const SignatureRequirement& requirement) { return requirement.kind == Kind::kSigstore; });
 }
 
-Status CheckSignatures(const Requirements& requirements, const std::vector<ImageSignature>& signatures, const Reference& reference,
-                       const std::vector<Digest>& digests) {
+Status CheckSignatures(const Requirements& requirements, const std::vector<ImageSignature>& signatures,
+                       const Reference& reference, const std::vector<Digest>& digests) {
   for (const SignatureRequirement& requirement : requirements) {
     if (requirement.kind == Kind::kAccept) continue;
     if (requirement.kind == Kind::kReject) {
-      const std::string_view why = requirement.why.empty() ? std::string_view("the signature policy rejects it") : requirement.why;
+      const std::string_view why =
+          requirement.why.empty() ? std::string_view("the signature policy rejects it") : requirement.why;
       return Fail(Code::kFailedPrecondition, kFailed, reference.Full(), ": ", why);
     }
     std::string why = "no signature was found";

@@ -1,4 +1,5 @@
-// Which images may be pulled: containers-policy.json(5) as far as it is about registries and sigstore keys, and the signatures themselves.
+// Which images may be pulled: containers-policy.json(5) as far as it is about registries and sigstore keys, and the
+// signatures themselves.
 #pragma once
 
 #include <map>
@@ -15,7 +16,14 @@ namespace berth::image {
 
 // How the name in a signature must agree with the one that is pulled.
 struct SignedIdentity {
-  enum class Kind { kMatchRepoDigestOrExact, kMatchExact, kMatchRepository, kExactReference, kExactRepository, kRemapIdentity };
+  enum class Kind {
+    kMatchRepoDigestOrExact,
+    kMatchExact,
+    kMatchRepository,
+    kExactReference,
+    kExactRepository,
+    kRemapIdentity
+  };
   Kind kind = Kind::kMatchRepoDigestOrExact;
   std::string name;           // of kExactReference and kExactRepository
   std::string prefix;         // of kRemapIdentity
@@ -39,11 +47,12 @@ struct ImageSignature {
 // A value.
 class SignaturePolicy {
  public:
-  // A missing file accepts anything. Requirements of other kinds (signedBy, sigstoreSigned without a key) reject what they are for: they
-  // cannot be met here. Keys are read from their files now.
+  // A missing file accepts anything. Requirements of other kinds (signedBy, sigstoreSigned without a key) reject what
+  // they are for: they cannot be met here. Keys are read from their files now.
   static base::Result<SignaturePolicy> Load(const base::Path& file);
 
-  // All of these must be met. Those of the most telling scope: the full name, the repository, the folders above it, the host,
+  // All of these must be met. Those of the most telling scope: the full name, the repository, the folders above it, the
+  // host,
   // "*." and a domain, the transport, the default.
   const std::vector<SignatureRequirement>& For(const Reference& reference) const;
 
@@ -54,9 +63,10 @@ class SignaturePolicy {
 
 bool NeedsSignatures(const std::vector<SignatureRequirement>& requirements);
 
-// Whether the image may be used: every requirement is met, by a signature over one of `digests` (its index or manifest) where one is
-// needed. kFailedPrecondition that begins with "SignatureValidationFailed: ", as the kubelet knows it.
-base::Status CheckSignatures(const std::vector<SignatureRequirement>& requirements, const std::vector<ImageSignature>& signatures,
-                             const Reference& reference, const std::vector<Digest>& digests);
+// Whether the image may be used: every requirement is met, by a signature over one of `digests` (its index or manifest)
+// where one is needed. kFailedPrecondition that begins with "SignatureValidationFailed: ", as the kubelet knows it.
+base::Status CheckSignatures(const std::vector<SignatureRequirement>& requirements,
+                             const std::vector<ImageSignature>& signatures, const Reference& reference,
+                             const std::vector<Digest>& digests);
 
 }  // namespace berth::image

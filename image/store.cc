@@ -103,8 +103,12 @@ void Store::State::Sweep() {
 Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Store::~Store() = default;
 
-const std::vector<StoreProblem>& Store::problems() const { return state_->problems; }
-const Path& Store::empty_folder() const { return state_->empty; }
+const std::vector<StoreProblem>& Store::problems() const {
+  return state_->problems;
+}
+const Path& Store::empty_folder() const {
+  return state_->empty;
+}
 
 bool Store::HasLayer(const Digest& chain_id) const {
   return state_->data.With([&](State::Data& data) { return data.layers.contains(chain_id); });
@@ -131,7 +135,9 @@ Result<std::unique_ptr<LayerUnpacker>> Store::BeginLayer(const base::Context& co
   return LayerUnpacker::Create(std::move(folder), state_->options.limits, context);
 }
 
-const LayerLimits& Store::limits() const { return state_->options.limits; }
+const LayerLimits& Store::limits() const {
+  return state_->options.limits;
+}
 
 Result<UniqueFd> Store::SpareFile() const {
   auto fd = base::Open(state_->tmp, O_TMPFILE | O_RDWR, 0600);
@@ -160,14 +166,16 @@ Result<LayerPin> Store::CommitLayer(UnpackedLayer layer, const Digest& chain_id,
                            .links = layer.links,
                            .exact = layer.exact,
                            .sum = layer.sum};
-  RETURN_IF_ERROR(base::WriteFile(layer.folder.path() / "layer.json", EncodeLayer(record)), "commit layer ", chain_id.str());
+  RETURN_IF_ERROR(base::WriteFile(layer.folder.path() / "layer.json", EncodeLayer(record)), "commit layer ",
+                  chain_id.str());
   RETURN_IF_ERROR(context.Check("commit layer"));
   RETURN_IF_ERROR(FlushFileSystem(layer.folder.path()), "commit layer ", chain_id.str());
 
   const std::lock_guard lock(state_->changing);
   if (auto pin = AcquireLayer(chain_id)) return *std::move(pin);
   bool exchanged = false;
-  RETURN_IF_ERROR(MoveIntoPlace(layer.folder.path(), state_->LayerPath(chain_id), exchanged), "commit layer ", chain_id.str());
+  RETURN_IF_ERROR(MoveIntoPlace(layer.folder.path(), state_->LayerPath(chain_id), exchanged), "commit layer ",
+                  chain_id.str());
   if (!exchanged) layer.folder.Forget();
   RETURN_IF_ERROR(base::SyncFolder(state_->folder_of_layers), "commit layer ", chain_id.str());
   const uint64_t made = state_->data.With([&](State::Data& data) {
@@ -205,7 +213,8 @@ Result<ImagePtr> Store::PutImage(Image image) {
     }
     return std::nullopt;
   });
-  if (missing) return Fail(Code::kFailedPrecondition, "put image ", image.id, ": layer ", missing->str(), " is not there");
+  if (missing)
+    return Fail(Code::kFailedPrecondition, "put image ", image.id, ": layer ", missing->str(), " is not there");
   if (Status written = state_->WriteRecord(image); !written) {
     state_->data.With([&](State::Data& data) { (void)State::DropUser(data, image.chain_ids); });
     return tl::make_unexpected(base::Wrap(std::move(written).error(), "put image ", image.id));
@@ -239,7 +248,9 @@ StoreUsage Store::Usage() const {
   return usage;
 }
 
-Result<ImagePtr> Store::Find(std::string_view text) const { return FindImage(*List(), text, state_->options.candidates); }
+Result<ImagePtr> Store::Find(std::string_view text) const {
+  return FindImage(*List(), text, state_->options.candidates);
+}
 
 Status Store::Remove(std::string_view text) {
   bool unused = false;
@@ -295,7 +306,9 @@ void Store::RefLayers(const std::string& user, std::span<const Digest> chain_ids
   if (unused) state_->Sweep();
 }
 
-ShiftedLayers& Store::shifted() { return state_->shifted; }
+ShiftedLayers& Store::shifted() {
+  return state_->shifted;
+}
 
 void Store::Unref(const std::string& user) {
   state_->shifted.Unref(user);

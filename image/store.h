@@ -45,7 +45,8 @@ struct StoreProblem {
 
 using NameCandidates = std::function<base::Result<std::vector<Reference>>(std::string_view)>;
 
-// Keeps layers on disk while it lives; for a pull, from BeginLayer's check to PutImage. May outlive nothing but the store.
+// Keeps layers on disk while it lives; for a pull, from BeginLayer's check to PutImage. May outlive nothing but the
+// store.
 class LayerPin;
 
 // On disk below Options::folder (docs/architecture.md, "Two roots"):
@@ -84,9 +85,9 @@ class Store {
   const LayerLimits& limits() const;
   // A file without a name on the store's disk, gone with its descriptor.
   base::Result<base::UniqueFd> SpareFile() const;
-  // Settles what refers to lower layers, flushes and makes the layer visible: data, name, folder. `parents` are the chain
-  // ids below, lowest first, all present (kFailedPrecondition otherwise) and pinned by the caller. A layer that is already
-  // there is success and `layer` is dropped. The caller has compared layer.diff_id with the configuration.
+  // Settles what refers to lower layers, flushes and makes the layer visible: data, name, folder. `parents` are the
+  // chain ids below, lowest first, all present (kFailedPrecondition otherwise) and pinned by the caller. A layer that
+  // is already there is success and `layer` is dropped. The caller has compared layer.diff_id with the configuration.
   base::Result<LayerPin> CommitLayer(UnpackedLayer layer, const Digest& chain_id, std::span<const Digest> parents,
                                      const base::Context& context);
 
@@ -94,8 +95,8 @@ class Store {
   // of the tags loses it and stays. The caller fills config_json and what follows chain_ids; the rest is derived here.
   // kFailedPrecondition when a layer is not there.
   base::Result<ImagePtr> PutImage(Image image);
-  // By id (with or without "sha256:"), a unique prefix of at least three hex digits, or a reference with tag or digest, in short
-  // or full form. nullptr when there is none; kInvalidArgument for an ambiguous prefix.
+  // By id (with or without "sha256:"), a unique prefix of at least three hex digits, or a reference with tag or digest,
+  // in short or full form. nullptr when there is none; kInvalidArgument for an ambiguous prefix.
   base::Result<ImagePtr> Find(std::string_view text) const;
   // Removes the whole image, found as by Find. "Idempotent" (CRI, RemoveImage): none is success. Layers that a
   // container uses stay until its Unref.
@@ -122,11 +123,11 @@ class Store {
   // Whether the image's record on disk is whole and says the same. An image that is gone is success.
   base::Status CheckRecord(const std::string& id) const;
   base::Status RewriteRecord(const std::string& id);
-  // Takes a broken layer away, with the images that have it, whose ids are returned: so it can be pulled again. Containers that
-  // have it mounted keep what is left of it. One that is gone is success.
+  // Takes a broken layer away, with the images that have it, whose ids are returned: so it can be pulled again.
+  // Containers that have it mounted keep what is left of it. One that is gone is success.
   base::Result<std::vector<std::string>> RetireLayer(const Digest& chain_id);
-  // What lies in the store's folders and is none of its own, by path below Options::folder; with `remove` it is taken away, files to
-  // broken/.
+  // What lies in the store's folders and is none of its own, by path below Options::folder; with `remove` it is taken
+  // away, files to broken/.
   base::Result<std::vector<std::string>> Strays(bool remove);
 
   // The "diff" folder of a layer that is there; kNotFound otherwise.

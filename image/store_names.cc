@@ -26,7 +26,8 @@ bool Matches(std::string_view name, std::string_view pattern) {
 }
 
 bool HasName(const Image& image, const Reference& reference, const std::string& full) {
-  if (std::ranges::binary_search(image.repo_tags, full) || std::ranges::binary_search(image.repo_digests, full)) return true;
+  if (std::ranges::binary_search(image.repo_tags, full) || std::ranges::binary_search(image.repo_digests, full))
+    return true;
   if (reference.digest.empty() || reference.digest != image.manifest_digest) return false;
   // Pulled by an index, asked for by the manifest that was chosen from it.
   const std::string prefix = reference.Name() + "@";
@@ -35,7 +36,8 @@ bool HasName(const Image& image, const Reference& reference, const std::string& 
 
 ImagePtr FindByReference(const ImageList& images, const Reference& reference) {
   const std::string full = reference.Full();
-  const auto found = std::ranges::find_if(images, [&](const ImagePtr& image) { return HasName(*image, reference, full); });
+  const auto found =
+      std::ranges::find_if(images, [&](const ImagePtr& image) { return HasName(*image, reference, full); });
   return found == images.end() ? nullptr : *found;
 }
 

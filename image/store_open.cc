@@ -19,7 +19,8 @@ using base::Status;
 Status Store::State::MakeFolders() {
   RETURN_IF_ERROR(base::MakeDirs(options.folder, 0700));
   if (auto removed = base::RemoveTree(tmp); !removed) Problem("tmp", removed.error().Text());
-  for (const Path& path : {folder_of_layers, records, tmp, broken, retired, empty}) RETURN_IF_ERROR(base::MakeDirs(path, 0755));
+  for (const Path& path : {folder_of_layers, records, tmp, broken, retired, empty})
+    RETURN_IF_ERROR(base::MakeDirs(path, 0755));
   return {};
 }
 
@@ -27,7 +28,8 @@ Result<LayerRecord> Store::State::LoadLayer(const std::string& name) const {
   const Path path = folder_of_layers / name;
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path / "layer.json", kMaxRecordBytes));
   ASSIGN_OR_RETURN(LayerRecord record, DecodeLayer(text));
-  if (record.chain_id.empty() || record.chain_id.hex() != name) return Fail(Code::kInternal, "the record is another layer's");
+  if (record.chain_id.empty() || record.chain_id.hex() != name)
+    return Fail(Code::kInternal, "the record is another layer's");
   struct stat info {};
   if (lstat((path / "diff").c_str(), &info) != 0) return FailErrno(errno, "stat diff");
   if (!S_ISDIR(info.st_mode)) return Fail(Code::kInternal, "diff is not a folder");
@@ -110,8 +112,9 @@ void Store::State::TakeTags(Data& loading, const Image& image, std::map<std::str
 Result<std::unique_ptr<Store>> Store::Open(Options options) {
   auto state = std::make_unique<State>(std::move(options));
   RETURN_IF_ERROR(state->MakeFolders(), "open image store");
-  RETURN_IF_ERROR(state->shifted.Open([&](const std::string& name, std::string what) { state->Problem(name, std::move(what)); }),
-                  "open image store");
+  RETURN_IF_ERROR(
+      state->shifted.Open([&](const std::string& name, std::string what) { state->Problem(name, std::move(what)); }),
+      "open image store");
   State::Data data;
   state->LoadLayers(data);
   state->LoadImages(data);

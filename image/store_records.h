@@ -19,8 +19,9 @@ struct LayerRecord {
   Digest diff_id;
   uint64_t bytes = 0;
   uint64_t inodes = 0;
-  std::optional<uint64_t> links;  // hard links: names of files beside their first; absent in records of before this was noted
-  bool exact = false;             // `inodes` and `links` are what the folder holds, not only what was made
+  std::optional<uint64_t>
+      links;           // hard links: names of files beside their first; absent in records of before this was noted
+  bool exact = false;  // `inodes` and `links` are what the folder holds, not only what was made
   std::optional<uint64_t> sum;  // FileSum of the files
 };
 std::string EncodeLayer(const LayerRecord& record);

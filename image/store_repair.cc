@@ -46,7 +46,8 @@ Status Store::CheckRecord(const std::string& id) const {
   if (!image) return {};
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(state_->records / RecordName(id), kMaxRecordBytes));
   ASSIGN_OR_RETURN(const ImageRecord record, DecodeImage(text));
-  return SameRecord(record.image, *image) ? Status() : Fail(Code::kInternal, "the record says something else than it should");
+  return SameRecord(record.image, *image) ? Status()
+                                          : Fail(Code::kInternal, "the record says something else than it should");
 }
 
 Status Store::RewriteRecord(const std::string& id) {
@@ -56,7 +57,9 @@ Status Store::RewriteRecord(const std::string& id) {
 }
 
 Result<std::vector<std::string>> Store::RetireLayer(const Digest& chain_id) {
-  const auto has_it = [&](const Image& image) { return std::ranges::find(image.chain_ids, chain_id) != image.chain_ids.end(); };
+  const auto has_it = [&](const Image& image) {
+    return std::ranges::find(image.chain_ids, chain_id) != image.chain_ids.end();
+  };
   std::vector<std::string> removed;
   Status moved;
   {
@@ -69,7 +72,8 @@ Result<std::vector<std::string>> Store::RetireLayer(const Digest& chain_id) {
       removed.push_back(image->id);
     }
     RETURN_IF_ERROR(base::SyncFolder(state_->records), "remove images");
-    const std::string folder = state_->data.With([&](State::Data& data) { return State::Forget(data, chain_id, removed); });
+    const std::string folder =
+        state_->data.With([&](State::Data& data) { return State::Forget(data, chain_id, removed); });
     moved = MoveToRetired(state_->LayerPath(chain_id), state_->retired, folder);
   }
   state_->Sweep();
@@ -101,14 +105,17 @@ void Store::State::RemoveUnusedRetired() {
   std::vector<std::string> names;
   {
     const std::lock_guard lock(changing);  // what is being moved there has its name before its folder
-    names = data.With([](Data& locked) { return locked.collecting ? locked.retired.TakeUnused() : std::vector<std::string>(); });
+    names = data.With(
+        [](Data& locked) { return locked.collecting ? locked.retired.TakeUnused() : std::vector<std::string>(); });
   }
   RemoveRetired(retired, names);
 }
 
 Result<std::vector<std::string>> Store::Strays(bool remove) {
   std::vector<std::string> out;
-  const auto add = [&](std::string_view folder, const std::string& name) { out.push_back(base::Cat(folder, "/", name)); };
+  const auto add = [&](std::string_view folder, const std::string& name) {
+    out.push_back(base::Cat(folder, "/", name));
+  };
   std::vector<Path> doomed;
   {
     const std::lock_guard lock(state_->changing);
@@ -131,7 +138,8 @@ Result<std::vector<std::string>> Store::Strays(bool remove) {
       if (records.contains(name)) continue;
       add("records", name);
       const Path from = state_->records / name;
-      if (remove && rename(from.c_str(), (state_->broken / name).c_str()) != 0) return FailErrno(errno, "rename ", from.native());
+      if (remove && rename(from.c_str(), (state_->broken / name).c_str()) != 0)
+        return FailErrno(errno, "rename ", from.native());
     }
   }
   for (const Path& path : doomed) RETURN_IF_ERROR(base::RemoveTree(path));

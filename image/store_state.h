@@ -18,13 +18,15 @@ namespace berth::image {
 
 constexpr size_t kMaxRecordBytes = 32 << 20;  // a configuration of kMaxConfigBytes, escaped
 
-inline std::string RecordName(std::string_view id) { return base::Cat(id.substr(id.find(':') + 1), ".json"); }
+inline std::string RecordName(std::string_view id) {
+  return base::Cat(id.substr(id.find(':') + 1), ".json");
+}
 
 struct Store::State {
   struct Layer {
     uint64_t bytes = 0;
     uint64_t inodes = 0;
-    size_t users = 0;  // pins, images and containers
+    size_t users = 0;   // pins, images and containers
     uint64_t made = 0;  // which of those that had this chain id, one after the other
   };
   struct Data {
@@ -74,8 +76,8 @@ struct Store::State {
 
   ShiftedLayers shifted{options.folder / "shifted", tmp, options.folder / "retired/shifted"};
 
-  // Held over the few disk writes that make, change or remove a record or a layer's name, so that they reach the disk in the
-  // order in which they become visible. Readers never take it.
+  // Held over the few disk writes that make, change or remove a record or a layer's name, so that they reach the disk
+  // in the order in which they become visible. Readers never take it.
   std::mutex changing;
   uint64_t sequence = 0;  // of the last record written
   base::Guarded<Data> data;

@@ -39,11 +39,17 @@ std::optional<int64_t> Base256(std::span<const uint8_t> field) {
   return result;
 }
 
-bool IsFiller(char c) { return c == ' ' || c == '\0'; }
+bool IsFiller(char c) {
+  return c == ' ' || c == '\0';
+}
 
-Status PaxError(std::string_view key) { return Fail(Code::kInvalidArgument, "PAX header: bad value of ", key); }
+Status PaxError(std::string_view key) {
+  return Fail(Code::kInvalidArgument, "PAX header: bad value of ", key);
+}
 
-bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+bool HasNul(std::string_view text) {
+  return text.find('\0') != std::string_view::npos;
+}
 
 // Undoes the percent encoding that libarchive uses for attribute names.
 std::string PercentDecoded(std::string_view text) {
@@ -86,7 +92,8 @@ Status SetTime(std::optional<timespec>& out, std::string_view key, std::string_v
 
 Status AddXattr(PaxRecords& records, std::string_view key, std::string name, std::string value) {
   if (name.empty() || HasNul(name)) return PaxError(key);
-  if (records.xattrs.size() >= kMaxXattrs) return Fail(Code::kResourceExhausted, "PAX header: more than ", kMaxXattrs, " attributes");
+  if (records.xattrs.size() >= kMaxXattrs)
+    return Fail(Code::kResourceExhausted, "PAX header: more than ", kMaxXattrs, " attributes");
   // A later record replaces an earlier one of the same name.
   std::erase_if(records.xattrs, [&](const auto& pair) { return pair.first == name; });
   records.xattrs.emplace_back(std::move(name), std::move(value));

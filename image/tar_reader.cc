@@ -31,9 +31,13 @@ constexpr uint64_t kMaxMetaBytes = 1 << 20;
 constexpr size_t kMaxSparseMapBytes = 4 << 20;
 constexpr std::string_view kNoArchive = "not an archive, or compressed with something else than gzip or zstd";
 
-auto Malformed(std::string_view what) { return Fail(Code::kInvalidArgument, "tar: ", what); }
+auto Malformed(std::string_view what) {
+  return Fail(Code::kInvalidArgument, "tar: ", what);
+}
 
-size_t PaddingOf(uint64_t size) { return (kTarBlock - size % kTarBlock) % kTarBlock; }
+size_t PaddingOf(uint64_t size) {
+  return (kTarBlock - size % kTarBlock) % kTarBlock;
+}
 
 bool IsZero(TarBlock block) {
   return std::ranges::all_of(block, [](uint8_t byte) { return byte == 0; });
@@ -260,7 +264,8 @@ Status TarReader::OnOldSparseBlock(TarBlock block) {
   return BeginEntry();
 }
 
-// "count\noffset\nsize\n...", padded to a block: the map comes first in the content (GNU tar's manual, "PAX Format, Version 1.0").
+// "count\noffset\nsize\n...", padded to a block: the map comes first in the content (GNU tar's manual, "PAX Format,
+// Version 1.0").
 Status TarReader::OnSparseMapBlock(TarBlock block) {
   if (stored_ < kTarBlock) return Malformed("bad sparse map");
   stored_ -= kTarBlock;
@@ -273,7 +278,8 @@ Status TarReader::OnSparseMapBlock(TarBlock block) {
   const std::string_view text = sparse_map_;
   const auto count = base::ParseInt(text.substr(0, text.find('\n')));
   if (!count || *count < 0) return Malformed("bad sparse map");
-  if (static_cast<uint64_t>(*count) > kMaxTarPieces) return Fail(Code::kResourceExhausted, "tar: too many sparse pieces");
+  if (static_cast<uint64_t>(*count) > kMaxTarPieces)
+    return Fail(Code::kResourceExhausted, "tar: too many sparse pieces");
   const auto wanted = static_cast<size_t>(2 * *count + 1);
   if (sparse_lines_ < wanted) return {};
 

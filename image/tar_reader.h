@@ -43,10 +43,11 @@ class TarSink {
   virtual base::Status End() = 0;
 };
 
-// Reads v7, ustar, PAX and GNU archives (pax(1); GNU tar's manual, "Tar Internals"): long names and links, base-256 numbers, negative times,
-// SCHILY.xattr, LIBARCHIVE.xattr, old GNU sparse and GNU.sparse 0.0, 0.1 and 1.0. Global PAX headers are
-// skipped. Two zero blocks end the archive, and so does its end between two entries; what follows the zero blocks is ignored.
-// Any other type of entry and every malformed header is kInvalidArgument. Errors are final. Not thread-safe.
+// Reads v7, ustar, PAX and GNU archives (pax(1); GNU tar's manual, "Tar Internals"): long names and links, base-256
+// numbers, negative times, SCHILY.xattr, LIBARCHIVE.xattr, old GNU sparse and GNU.sparse 0.0, 0.1 and 1.0. Global PAX
+// headers are skipped. Two zero blocks end the archive, and so does its end between two entries; what follows the zero
+// blocks is ignored. Any other type of entry and every malformed header is kInvalidArgument. Errors are final. Not
+// thread-safe.
 class TarReader {
  public:
   explicit TarReader(TarSink& sink) : sink_(sink) {}
@@ -93,7 +94,7 @@ class TarReader {
   std::optional<std::string> long_link_;
 
   TarEntry entry_;
-  uint64_t stored_ = 0;   // bytes of this entry in the archive that are not read yet
+  uint64_t stored_ = 0;  // bytes of this entry in the archive that are not read yet
   size_t padding_ = 0;
   std::vector<TarPiece> pieces_;
   size_t piece_ = 0;

@@ -21,13 +21,16 @@ base::Result<std::string> Harmless(std::string_view text, const base::Path& path
     const std::string_view trimmed = base::Trim(line);
     out += '\n';
     if (trimmed.starts_with('#')) continue;
-    const auto fail = [&](const char* why) { return base::Fail(Code::kInvalidArgument, path.native(), ":", number, ": ", why); };
+    const auto fail = [&](const char* why) {
+      return base::Fail(Code::kInvalidArgument, path.native(), ":", number, ": ", why);
+    };
     const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
     if (!std::ranges::all_of(line, is_ascii)) return fail("only comments may hold other characters than ASCII");
     if (trimmed.starts_with('[')) {
       const std::string_view name = base::Trim(trimmed.substr(trimmed.starts_with("[[") ? 2 : 1));
       const char first = name.empty() ? '\0' : name.front();
-      if (std::isalnum(static_cast<unsigned char>(first)) == 0 && std::string_view("_-\"']").find(first) == std::string_view::npos) {
+      if (std::isalnum(static_cast<unsigned char>(first)) == 0 &&
+          std::string_view("_-\"']").find(first) == std::string_view::npos) {
         return fail("a table without a name");
       }
     }

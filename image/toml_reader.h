@@ -1,5 +1,5 @@
-// TOML files of other programs, read member by member with what was expected and where in the error. For .cc files alone: the
-// library's header is a large one.
+// TOML files of other programs, read member by member with what was expected and where in the error. For .cc files
+// alone: the library's header is a large one.
 #pragma once
 
 #include <optional>
@@ -8,11 +8,13 @@
 #include <string_view>
 #include <vector>
 
-// The library asserts of its input what it has not looked at ("[}" ends a program; without assertions it is undefined what
-// happens). An assertion that fails is thrown here instead, whatever kind of build this is, and caught by ReadToml. Hence the
-// library's code is compiled here, not taken from a shared object that was built another way.
+// The library asserts of its input what it has not looked at ("[}" ends a program; without assertions it is undefined
+// what happens). An assertion that fails is thrown here instead, whatever kind of build this is, and caught by
+// ReadToml. Hence the library's code is compiled here, not taken from a shared object that was built another way.
 namespace berth::image::internal {
-[[noreturn]] inline void ThrowNotToml() { throw std::runtime_error("not valid TOML"); }
+[[noreturn]] inline void ThrowNotToml() {
+  throw std::runtime_error("not valid TOML");
+}
 }  // namespace berth::image::internal
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
@@ -31,8 +33,8 @@ namespace berth::image {
 // The file must be there; errors begin with its path.
 base::Result<toml::table> ReadToml(const base::Path& path);
 
-// Reads the members of one table and keeps the first error. Unknown members are left alone: they belong to programs that we are
-// not. The table must outlive it.
+// Reads the members of one table and keeps the first error. Unknown members are left alone: they belong to programs
+// that we are not. The table must outlive it.
 class TomlReader {
  public:
   TomlReader(const toml::table& table, std::string what) : table_(table), what_(std::move(what)) {}
@@ -41,7 +43,7 @@ class TomlReader {
   std::optional<bool> Flag(std::string_view key);
   // A text alone is a list of one.
   std::vector<std::string> Texts(std::string_view key);
-  const toml::table* Table(std::string_view key);  // nullptr when absent
+  const toml::table* Table(std::string_view key);                // nullptr when absent
   std::vector<const toml::table*> Tables(std::string_view key);  // an array of tables
   void Fail(std::string_view key, std::string_view why);
   const base::Status& status() const { return status_; }

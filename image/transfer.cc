@@ -71,8 +71,8 @@ base::Status BlobRequest::Begin(const HttpResponse& response) {
   if (response.status != 200) return base::Fail(Code::kUnavailable, "status ", response.status, " is none for a blob");
   const auto length = base::ParseInt(response.Header("content-length"));
   if (length && *length != descriptor.size) {
-    return base::Fail(Code::kUnknown, "blob ", descriptor.digest.str(), ": ", *length, " bytes are served, the manifest says ",
-                      descriptor.size);
+    return base::Fail(Code::kUnknown, "blob ", descriptor.digest.str(), ": ", *length,
+                      " bytes are served, the manifest says ", descriptor.size);
   }
   skip_ = transfer_.done();  // the whole comes: the range was ignored or not asked for
   return {};

@@ -35,8 +35,12 @@ base::Result<json> Parse(std::string_view text, std::string_view what) {
   return value;
 }
 
-std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
-std::string DumpPretty(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace); }
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+std::string DumpPretty(const json& value) {
+  return value.dump(2, ' ', false, json::error_handler_t::replace);
+}
 
 bool IsText(std::string_view bytes) {
   try {
@@ -82,7 +86,8 @@ base::Result<std::vector<std::string>> Strings(const json& object, std::string_v
   return out;
 }
 
-base::Result<std::map<std::string, std::string>> StringMap(const json& object, std::string_view key, std::string_view what) {
+base::Result<std::map<std::string, std::string>> StringMap(const json& object, std::string_view key,
+                                                           std::string_view what) {
   ASSIGN_OR_RETURN(const json* member, Object(object, key, what));
   std::map<std::string, std::string> out;
   if (member == nullptr) return out;
@@ -112,11 +117,21 @@ T Reader::Take(base::Result<T> result) {
   return T{};
 }
 
-std::string Reader::Text(std::string_view key) { return Take(String(object_, key, what_)); }
-int64_t Reader::Number(std::string_view key) { return Take(Int(object_, key, what_)).value_or(0); }
-bool Reader::Flag(std::string_view key) { return Take(Bool(object_, key, what_)); }
-std::vector<std::string> Reader::Texts(std::string_view key) { return Take(Strings(object_, key, what_)); }
-std::map<std::string, std::string> Reader::TextMap(std::string_view key) { return Take(StringMap(object_, key, what_)); }
+std::string Reader::Text(std::string_view key) {
+  return Take(String(object_, key, what_));
+}
+int64_t Reader::Number(std::string_view key) {
+  return Take(Int(object_, key, what_)).value_or(0);
+}
+bool Reader::Flag(std::string_view key) {
+  return Take(Bool(object_, key, what_));
+}
+std::vector<std::string> Reader::Texts(std::string_view key) {
+  return Take(Strings(object_, key, what_));
+}
+std::map<std::string, std::string> Reader::TextMap(std::string_view key) {
+  return Take(StringMap(object_, key, what_));
+}
 
 const json& Reader::Member(std::string_view key) {
   static const json kEmpty = json::object();

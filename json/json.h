@@ -27,7 +27,8 @@ bool IsText(std::string_view bytes);
 base::Result<std::string> String(const nlohmann::json& object, std::string_view key, std::string_view what);
 base::Result<std::optional<int64_t>> Int(const nlohmann::json& object, std::string_view key, std::string_view what);
 base::Result<bool> Bool(const nlohmann::json& object, std::string_view key, std::string_view what);
-base::Result<std::vector<std::string>> Strings(const nlohmann::json& object, std::string_view key, std::string_view what);
+base::Result<std::vector<std::string>> Strings(const nlohmann::json& object, std::string_view key,
+                                               std::string_view what);
 base::Result<std::map<std::string, std::string>> StringMap(const nlohmann::json& object, std::string_view key,
                                                            std::string_view what);
 // nullptr when absent or null.

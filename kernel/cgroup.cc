@@ -23,15 +23,16 @@ using base::Path;
 using base::Result;
 using base::Status;
 
-constexpr std::array<std::string_view, 14> kV1Controllers = {"cpu",      "cpuacct", "cpuset",     "memory", "devices",
-                                                             "freezer",  "net_cls", "net_prio",   "blkio",  "perf_event",
-                                                             "hugetlb",  "pids",    "rdma",       "misc"};
+constexpr std::array<std::string_view, 14> kV1Controllers = {"cpu",     "cpuacct", "cpuset",   "memory", "devices",
+                                                             "freezer", "net_cls", "net_prio", "blkio",  "perf_event",
+                                                             "hugetlb", "pids",    "rdma",     "misc"};
 
 // The super options of a v1 mount hold its controllers among other words: "rw,cpu,cpuacct".
 std::vector<std::string> V1Controllers(const MountPoint& mount) {
   std::vector<std::string> out;
   for (const std::string_view word : base::Split(mount.super_options, ',')) {
-    if (word.starts_with("name=") || std::find(kV1Controllers.begin(), kV1Controllers.end(), word) != kV1Controllers.end()) {
+    if (word.starts_with("name=") ||
+        std::find(kV1Controllers.begin(), kV1Controllers.end(), word) != kV1Controllers.end()) {
       out.emplace_back(word);
     }
   }
@@ -50,7 +51,9 @@ bool Contains(const std::vector<std::string>& words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-Path Join(const CgroupHierarchy& hierarchy, const Path& group) { return hierarchy.mount / group.relative_path(); }
+Path Join(const CgroupHierarchy& hierarchy, const Path& group) {
+  return hierarchy.mount / group.relative_path();
+}
 
 Status RefuseRoot(const Path& group) {
   if (group.is_absolute() && group.has_filename()) return {};
@@ -69,8 +72,8 @@ Status FillCpuset(const Path& parent, const Path& folder) {
   return {};
 }
 
-// Switches on for the children of `folder` what it has itself. One that the kernel refuses (a group with processes of its
-// own, real-time processes with "cpu") is missing below; that is no reason to have no group at all.
+// Switches on for the children of `folder` what it has itself. One that the kernel refuses (a group with processes of
+// its own, real-time processes with "cpu") is missing below; that is no reason to have no group at all.
 Status DelegateControllers(const Path& folder) {
   ASSIGN_OR_RETURN(const std::string has, base::ReadFile(folder / "cgroup.controllers", 4096));
   ASSIGN_OR_RETURN(const std::string given, base::ReadFile(folder / "cgroup.subtree_control", 4096));
@@ -92,8 +95,10 @@ Status MakeInHierarchy(const CgroupHierarchy& hierarchy, const Path& group, std:
   for (const Path& part : group.relative_path()) {
     if (!hierarchy.controllers.empty() && hierarchy.v2) RETURN_IF_ERROR(DelegateControllers(at));
     const Path folder = at / part;
-    if (mkdir(folder.c_str(), 0755) == 0) made.push_back(folder);
-    else if (errno != EEXIST) return FailErrno(errno, "make cgroup ", folder.native());
+    if (mkdir(folder.c_str(), 0755) == 0)
+      made.push_back(folder);
+    else if (errno != EEXIST)
+      return FailErrno(errno, "make cgroup ", folder.native());
     if (cpuset) RETURN_IF_ERROR(FillCpuset(at, folder));
     at = folder;
   }

@@ -21,7 +21,7 @@ enum class CgroupMode {
 };
 
 struct CgroupHierarchy {
-  base::Path mount;                      // "/sys/fs/cgroup/memory"
+  base::Path mount;  // "/sys/fs/cgroup/memory"
   bool v2 = false;
   // "cpu", "memory"; "name=systemd" for a named v1 hierarchy. None for the v2 one of a hybrid host: OCI runtimes only
   // keep processes in that.
@@ -56,8 +56,8 @@ class CgroupTree {
   bool Exists(const base::Path& group) const;  // in any hierarchy
 
   // mkdir -p in every hierarchy. v2: every controller that an ancestor has is switched on for its children, where the
-  // kernel allows it; a group that has groups below can then hold no process itself. v1: an empty cpuset takes its parent's cpus and mems. Existing folders are success; a failure
-  // removes what this call made.
+  // kernel allows it; a group that has groups below can then hold no process itself. v1: an empty cpuset takes its
+  // parent's cpus and mems. Existing folders are success; a failure removes what this call made.
   base::Status Create(const base::Path& group) const;
 
   // Moves a process (0: the calling one) into the group, in every hierarchy.
@@ -71,13 +71,15 @@ class CgroupTree {
   // when they are gone. Missing is success.
   base::Status Kill(const base::Path& group) const;
 
-  // Pids in the group and below, sorted; processes that our pid namespace does not see are left out. Empty when missing.
+  // Pids in the group and below, sorted; processes that our pid namespace does not see are left out. Empty when
+  // missing.
   base::Result<std::vector<pid_t>> Processes(const base::Path& group) const;
 
   // Waits until no process is left in the group and below. Missing is success.
   base::Status WaitEmpty(const base::Path& group, const base::Context& context) const;
 
-  // Processes killed for want of memory in the group and below, since it was made. kNotFound without group or controller.
+  // Processes killed for want of memory in the group and below, since it was made. kNotFound without group or
+  // controller.
   base::Result<uint64_t> OomKillCount(const base::Path& group) const;
 
  private:

@@ -21,7 +21,8 @@ class CgroupChange {
   };
   // Told of all that is kept, before what was kept last changes; its error stops the change.
   using Noted = std::function<base::Status(const std::vector<Kept>&)>;
-  explicit CgroupChange(Noted noted = nullptr, std::vector<Kept> kept = {}) : noted_(std::move(noted)), kept_(std::move(kept)) {}
+  explicit CgroupChange(Noted noted = nullptr, std::vector<Kept> kept = {})
+      : noted_(std::move(noted)), kept_(std::move(kept)) {}
 
   // Remembers what the file says, for a change that somebody else is about to make.
   base::Status Keep(const base::Path& file);

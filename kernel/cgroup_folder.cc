@@ -20,12 +20,14 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-constexpr int kMaxDepth = 256;              // one descriptor is open for each level
-constexpr size_t kMaxFile = 64 << 20;       // cgroup.procs of four million processes
+constexpr int kMaxDepth = 256;         // one descriptor is open for each level
+constexpr size_t kMaxFile = 64 << 20;  // cgroup.procs of four million processes
 constexpr int kFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 // ENODEV: the group was removed after the file was opened.
-bool IsGone(int err) { return err == ENOENT || err == ENODEV; }
+bool IsGone(int err) {
+  return err == ENOENT || err == ENODEV;
+}
 
 struct CloseDir {
   void operator()(DIR* dir) const { closedir(dir); }
@@ -96,7 +98,9 @@ Status WalkGroup(const Path& folder, const std::function<Status(int, const std::
   return Walk(fd.get(), folder.native(), 0, visit);
 }
 
-Status RemoveGroup(const Path& folder) { return RemoveAt(AT_FDCWD, folder.c_str(), folder.native(), 0); }
+Status RemoveGroup(const Path& folder) {
+  return RemoveAt(AT_FDCWD, folder.c_str(), folder.native(), 0);
+}
 
 Result<std::string> ReadGroupFile(int folder, const char* name, const std::string& shown) {
   const std::string what = base::Cat(shown, "/", name);

@@ -1,5 +1,5 @@
-// Walking a cgroup and what is below it by folder descriptors: names in it may be the container's choice, and groups come
-// and go while we look.
+// Walking a cgroup and what is below it by folder descriptors: names in it may be the container's choice, and groups
+// come and go while we look.
 #pragma once
 
 #include <sys/types.h>
@@ -13,8 +13,8 @@
 
 namespace berth::kernel::internal {
 
-// Calls visit(folder descriptor, shown path) for the folder and all below it, parents first. A folder that is missing or
-// vanishes is passed over. kResourceExhausted for a tree deeper than 256.
+// Calls visit(folder descriptor, shown path) for the folder and all below it, parents first. A folder that is missing
+// or vanishes is passed over. kResourceExhausted for a tree deeper than 256.
 base::Status WalkGroup(const base::Path& folder, const std::function<base::Status(int, const std::string&)>& visit);
 
 // rmdir of all below and of the folder itself. Missing is success; EBUSY is kFailedPrecondition.

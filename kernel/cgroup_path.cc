@@ -47,7 +47,8 @@ Result<Path> ResolveCgroup(std::string_view text) {
   std::string out;
   if (const auto parts = base::Split(text, ':'); parts.size() == 3 && parts[0].ends_with(kSlice)) {
     // OCI with the systemd driver: slice, prefix, name.
-    if (!IsName(parts[0]) || !IsName(parts[2]) || (!parts[1].empty() && !IsName(parts[1]))) return bad("not a possible name");
+    if (!IsName(parts[0]) || !IsName(parts[2]) || (!parts[1].empty() && !IsName(parts[1])))
+      return bad("not a possible name");
     ASSIGN_OR_RETURN(out, ExpandSlice(parts[0]));
     out += parts[1].empty() ? base::Cat("/", parts[2]) : base::Cat("/", parts[1], "-", parts[2]);
     if (!out.ends_with(kSlice)) out += ".scope";

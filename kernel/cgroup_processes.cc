@@ -42,9 +42,9 @@ std::optional<uint64_t> Field(std::string_view text, std::string_view name) {
   return std::nullopt;
 }
 
-// Signals those of `pids` that are the group's processes for sure. A pid from a list may be another process's by the time
-// its pidfd is opened; if a second list, read after that, still has the pid, then the pidfd is that of a process which was
-// in the group, or of one that has ended.
+// Signals those of `pids` that are the group's processes for sure. A pid from a list may be another process's by the
+// time its pidfd is opened; if a second list, read after that, still has the pid, then the pidfd is that of a process
+// which was in the group, or of one that has ended.
 Status SignalChunk(const CgroupTree& tree, const Path& group, std::span<const pid_t> pids) {
   std::vector<std::pair<pid_t, UniqueFd>> open;
   for (const pid_t pid : pids) {
@@ -90,7 +90,8 @@ bool HasEnded(int pidfd) {
 }
 
 // v1 tells nobody that a group became empty; its processes do.
-Status WaitForProcesses(const CgroupTree& tree, const Path& group, const base::Context& context, const std::string& what) {
+Status WaitForProcesses(const CgroupTree& tree, const Path& group, const base::Context& context,
+                        const std::string& what) {
   while (true) {
     ASSIGN_OR_RETURN(const auto pids, tree.Processes(group));
     bool waited = false;
@@ -121,7 +122,8 @@ Status WaitUnpopulated(const Path& folder, const base::Context& context, const s
     if (Field(*text, "populated") == 0) return {};
     RETURN_IF_ERROR(context.Wait(watch.get(), POLLIN, what));
     std::array<char, 4096> dropped;
-    while (read(watch.get(), dropped.data(), dropped.size()) > 0) {}
+    while (read(watch.get(), dropped.data(), dropped.size()) > 0) {
+    }
   }
 }
 

@@ -32,24 +32,33 @@ using base::UniqueFd;
 
 // File systems whose answers come from this machine alone.
 constexpr std::array<std::string_view, 26> kLocal = {
-    "ext2",    "ext3",     "ext4",       "xfs",     "btrfs",   "f2fs",      "zfs",     "tmpfs",    "ramfs",
-    "overlay", "squashfs", "erofs",      "vfat",    "iso9660", "devtmpfs",  "devpts",  "proc",     "sysfs",
-    "cgroup",  "cgroup2",  "securityfs", "debugfs", "tracefs", "hugetlbfs", "mqueue",  "bpf"};
+    "ext2",    "ext3",     "ext4",       "xfs",     "btrfs",   "f2fs",      "zfs",    "tmpfs", "ramfs",
+    "overlay", "squashfs", "erofs",      "vfat",    "iso9660", "devtmpfs",  "devpts", "proc",  "sysfs",
+    "cgroup",  "cgroup2",  "securityfs", "debugfs", "tracefs", "hugetlbfs", "mqueue", "bpf"};
 
 // As long as it takes: the caller's context is what ends it.
 constexpr std::chrono::hours kRelabelLimit{24};
 
-bool IsLocal(const MountPoint& mount) { return std::find(kLocal.begin(), kLocal.end(), mount.type) != kLocal.end(); }
+bool IsLocal(const MountPoint& mount) {
+  return std::find(kLocal.begin(), kLocal.end(), mount.type) != kLocal.end();
+}
 
 std::optional<ForeignPath::Kind> KindOf(mode_t mode) {
   switch (mode & S_IFMT) {
-    case S_IFDIR: return ForeignPath::Kind::kFolder;
-    case S_IFREG: return ForeignPath::Kind::kFile;
-    case S_IFBLK: return ForeignPath::Kind::kBlockDevice;
-    case S_IFCHR: return ForeignPath::Kind::kCharDevice;
-    case S_IFIFO: return ForeignPath::Kind::kFifo;
-    case S_IFSOCK: return ForeignPath::Kind::kSocket;
-    default: return std::nullopt;
+    case S_IFDIR:
+      return ForeignPath::Kind::kFolder;
+    case S_IFREG:
+      return ForeignPath::Kind::kFile;
+    case S_IFBLK:
+      return ForeignPath::Kind::kBlockDevice;
+    case S_IFCHR:
+      return ForeignPath::Kind::kCharDevice;
+    case S_IFIFO:
+      return ForeignPath::Kind::kFifo;
+    case S_IFSOCK:
+      return ForeignPath::Kind::kSocket;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -65,13 +74,18 @@ std::optional<Path> NameOf(int fd) {
 
 std::optional<ForeignPath> Describe(int fd) {
   struct statx info {};
-  if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &info) != 0 || info.stx_nlink == 0) return std::nullopt;
+  if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &info) != 0 || info.stx_nlink == 0)
+    return std::nullopt;
   const auto kind = KindOf(info.stx_mode);
   auto name = NameOf(fd);
   if (!kind || !name) return std::nullopt;
-  return ForeignPath{.resolved = *std::move(name), .exists = true, .kind = *kind,
-                     .rdev = makedev(info.stx_rdev_major, info.stx_rdev_minor), .mode = info.stx_mode & 07777U,
-                     .uid = info.stx_uid, .gid = info.stx_gid};
+  return ForeignPath{.resolved = *std::move(name),
+                     .exists = true,
+                     .kind = *kind,
+                     .rdev = makedev(info.stx_rdev_major, info.stx_rdev_minor),
+                     .mode = info.stx_mode & 07777U,
+                     .uid = info.stx_uid,
+                     .gid = info.stx_gid};
 }
 
 int OpenCached(int dir, const char* path, uint64_t resolve) {
@@ -81,8 +95,8 @@ int OpenCached(int dir, const char* path, uint64_t resolve) {
   return static_cast<int>(syscall(SYS_openat2, dir, path, &how, sizeof how));
 }
 
-// What the kernel knows without asking anybody; nothing when it does not. RESOLVE_CACHED alone is not enough: the root of
-// an NFS mount is revalidated with the server even so. So no other mount may be entered on the way.
+// What the kernel knows without asking anybody; nothing when it does not. RESOLVE_CACHED alone is not enough: the root
+// of an NFS mount is revalidated with the server even so. So no other mount may be entered on the way.
 std::optional<ForeignPath> Cached(int dir, const char* path, const Path& shown) {
   const UniqueFd fd(OpenCached(dir, path, RESOLVE_NO_XDEV));
   if (fd) return Describe(fd.get());
@@ -106,8 +120,8 @@ std::optional<ForeignPath> CachedBelow(const MountPoint& mount, const Path& path
   return Cached(anchor.get(), start == std::string::npos ? "." : rest.c_str() + start, path);
 }
 
-// What a call on `path` may hang on. The mount, if it is one that can; for a path on local ground it is a link on the way
-// that leads elsewhere, so the path stands for itself.
+// What a call on `path` may hang on. The mount, if it is one that can; for a path on local ground it is a link on the
+// way that leads elsewhere, so the path stands for itself.
 std::string PlaceOf(const MountPoint* mount, const Path& path) {
   if (mount == nullptr) return path.native();
   if (IsLocal(*mount)) return base::Cat(mount->id, ":", path.native());
@@ -121,7 +135,9 @@ Status CheckPath(const Path& path) {
 }
 
 Result<ForeignPath> ParseAnswer(std::string_view answer, const Path& path) {
-  const auto odd = [&] { return Fail(Code::kInternal, "inspect ", path.native(), ": berth-helper gave no proper answer"); };
+  const auto odd = [&] {
+    return Fail(Code::kInternal, "inspect ", path.native(), ": berth-helper gave no proper answer");
+  };
   if (answer == "none\n") return ForeignPath{.resolved = path};
   if (!answer.ends_with('\n')) return odd();
   const std::string text(answer.substr(0, answer.size() - 1));
@@ -154,8 +170,8 @@ struct ForeignPaths::State {
 
   Result<ForeignPath> Ask(std::vector<std::string> arguments, const MountPoint* mount, const Path& path,
                           const Context& context) {
-    ASSIGN_OR_RETURN(const std::string answer, pool.Run(std::move(arguments), PlaceOf(mount, path), context), "inspect ",
-                     path.native());
+    ASSIGN_OR_RETURN(const std::string answer, pool.Run(std::move(arguments), PlaceOf(mount, path), context),
+                     "inspect ", path.native());
     return ParseAnswer(answer, path);
   }
 
@@ -189,20 +205,27 @@ Result<ForeignPath> ForeignPaths::EnsureFolder(const Path& path, mode_t mode, co
 Status ForeignPaths::Bind(const Path& path, const Path& target, const Path& space, const Context& context) {
   RETURN_IF_ERROR(CheckPath(path));
   ASSIGN_OR_RETURN(const auto mounts, Mounts());
-  RETURN_IF_ERROR(state_->Ask({"bind", space.native(), target.native(), path.native()}, MountOf(mounts, path), path, context), "bind");
+  RETURN_IF_ERROR(
+      state_->Ask({"bind", space.native(), target.native(), path.native()}, MountOf(mounts, path), path, context),
+      "bind");
   return {};
 }
 
 Status ForeignPaths::Relabel(const Path& path, const std::string& label, const Context& context) {
   RETURN_IF_ERROR(CheckPath(path));
   ASSIGN_OR_RETURN(const auto mounts, Mounts());
-  const auto answer = state_->pool.Run({"relabel", label, path.native()}, PlaceOf(MountOf(mounts, path), path), context, kRelabelLimit);
+  const auto answer =
+      state_->pool.Run({"relabel", label, path.native()}, PlaceOf(MountOf(mounts, path), path), context, kRelabelLimit);
   if (!answer) return tl::make_unexpected(answer.error());
   RETURN_IF_ERROR(ParseAnswer(*answer, path), "label");
   return {};
 }
 
-size_t ForeignPaths::StuckHelpers() { return state_->pool.Stuck(); }
-uint64_t ForeignPaths::AbandonedHelpers() { return state_->pool.Abandoned(); }
+size_t ForeignPaths::StuckHelpers() {
+  return state_->pool.Stuck();
+}
+uint64_t ForeignPaths::AbandonedHelpers() {
+  return state_->pool.Abandoned();
+}
 
 }  // namespace berth::kernel

@@ -50,13 +50,14 @@ class ForeignPaths {
   // Inspect; a path that does not exist is made as a folder, missing parents too (mode as asked, whatever the umask).
   base::Result<ForeignPath> EnsureFolder(const base::Path& path, mode_t mode, const base::Context& context);
 
-  // Binds what is at the absolute path, and all that is mounted below, on `target`, which exists and is of the same kind. With a
-  // user namespace pinned at `space` it has the owners seen from there (what is below keeps its own); err EINVAL where
-  // the file system cannot do that.
-  base::Status Bind(const base::Path& path, const base::Path& target, const base::Path& space, const base::Context& context);
+  // Binds what is at the absolute path, and all that is mounted below, on `target`, which exists and is of the same
+  // kind. With a user namespace pinned at `space` it has the owners seen from there (what is below keeps its own); err
+  // EINVAL where the file system cannot do that.
+  base::Status Bind(const base::Path& path, const base::Path& target, const base::Path& space,
+                    const base::Context& context);
 
-  // Gives what is at the absolute path, and all below, an SELinux label. Links get none and are not followed; a file system
-  // without labels is success. Takes as long as there are files: bounded by the context alone.
+  // Gives what is at the absolute path, and all below, an SELinux label. Links get none and are not followed; a file
+  // system without labels is success. Takes as long as there are files: bounded by the context alone.
   base::Status Relabel(const base::Path& path, const std::string& label, const base::Context& context);
 
   // Helpers that were given up and have not ended yet.

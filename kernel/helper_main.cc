@@ -113,7 +113,9 @@ int Relabel(int dir, const char* name, const char* label) {
   int failed = fstat(at, &info) == 0 ? 0 : errno;
   char link[32];
   snprintf(link, sizeof link, "/proc/self/fd/%d", at);
-  if (failed == 0 && !S_ISLNK(info.st_mode) && setxattr(link, "security.selinux", label, strlen(label) + 1, 0) != 0 && errno != ENOTSUP) failed = errno;
+  if (failed == 0 && !S_ISLNK(info.st_mode) && setxattr(link, "security.selinux", label, strlen(label) + 1, 0) != 0 &&
+      errno != ENOTSUP)
+    failed = errno;
   DIR* folder = nullptr;
   if (failed == 0 && S_ISDIR(info.st_mode)) {
     const int readable = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

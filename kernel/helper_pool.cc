@@ -46,7 +46,8 @@ Status HelperPool::Enter(const std::string& place) {
   return book_.With([&](Book& book) -> Status {
     Reap(book);
     if (book.total >= options_.cap) {
-      return Fail(Code::kUnavailable, book.total, " helpers are at work or stuck in the kernel (", book.lost.size(), " stuck)");
+      return Fail(Code::kUnavailable, book.total, " helpers are at work or stuck in the kernel (", book.lost.size(),
+                  " stuck)");
     }
     const auto at = book.busy.find(place);
     if (at != book.busy.end() && at->second >= options_.cap_per_place) {
@@ -99,8 +100,8 @@ Result<std::string> HelperPool::Listen(base::Child& child, int output, const Con
   return answer;
 }
 
-Result<std::string> HelperPool::Run(std::vector<std::string> arguments, const std::string& place, const Context& context,
-                                    std::chrono::nanoseconds limit) {
+Result<std::string> HelperPool::Run(std::vector<std::string> arguments, const std::string& place,
+                                    const Context& context, std::chrono::nanoseconds limit) {
   RETURN_IF_ERROR(context.Check("berth-helper"));
   RETURN_IF_ERROR(Enter(place));
   bool stuck = false;

@@ -22,12 +22,13 @@ class HelperPool {
   explicit HelperPool(ForeignPaths::Options options) : options_(std::move(options)) {}
 
   // One run of the helper; what it wrote. `place` is what it may hang on: each place has a share of the cap.
-  base::Result<std::string> Run(std::vector<std::string> arguments, const std::string& place, const base::Context& context) {
+  base::Result<std::string> Run(std::vector<std::string> arguments, const std::string& place,
+                                const base::Context& context) {
     return Run(std::move(arguments), place, context, options_.deadline);
   }
   // With another limit than the options', within the context's too.
-  base::Result<std::string> Run(std::vector<std::string> arguments, const std::string& place, const base::Context& context,
-                                std::chrono::nanoseconds limit);
+  base::Result<std::string> Run(std::vector<std::string> arguments, const std::string& place,
+                                const base::Context& context, std::chrono::nanoseconds limit);
 
   size_t Stuck();
   uint64_t Abandoned();

@@ -122,6 +122,8 @@ Status Mount::Close() {
   return {};
 }
 
-Path Mount::Release() { return std::exchange(target_, {}); }
+Path Mount::Release() {
+  return std::exchange(target_, {});
+}
 
 }  // namespace berth::kernel

@@ -23,7 +23,7 @@ struct OverlaySpec {
   base::Path target;
   // A folder with nothing in it: overlay wants two lower layers when there is no upper one. Used only then.
   base::Path empty;
-  std::string label{};  // SELinux's, for all that it shows; empty: none
+  std::string label{};               // SELinux's, for all that it shows; empty: none
   std::vector<std::string> options;  // further options of the file system: "volatile", "userxattr", "index=off"
   bool read_only = false;
 };
@@ -51,7 +51,8 @@ base::Status MountTmpfs(const base::Path& target, uint64_t size_bytes, mode_t mo
 // Takes away whatever is mounted on `path`, stacked mounts too, at once for us and for good when its last user is gone
 // (MNT_DETACH). Never follows a link. Nothing mounted, or no such path, is success.
 base::Status Unmount(const base::Path& path);
-// Unmount for every mount point strictly below `prefix`, last made first. Goes on after a failure and returns the first.
+// Unmount for every mount point strictly below `prefix`, last made first. Goes on after a failure and returns the
+// first.
 base::Status UnmountBelow(const base::Path& prefix);
 
 // Owner of one mount point. The destructor is the last resort: it unmounts and tells nobody of a failure.
@@ -64,8 +65,8 @@ class Mount {
   ~Mount();
 
   const base::Path& target() const { return target_; }
-  base::Status Close();   // Unmount; owns nothing afterwards, unless it failed
-  base::Path Release();   // owns nothing afterwards; the mount stays
+  base::Status Close();  // Unmount; owns nothing afterwards, unless it failed
+  base::Path Release();  // owns nothing afterwards; the mount stays
 
  private:
   base::Path target_;
@@ -93,7 +94,7 @@ base::Result<std::vector<MountPoint>> ParseMountInfo(std::string_view text);
 const MountPoint* MountOf(const std::vector<MountPoint>& mounts, const base::Path& path);
 
 struct Propagation {
-  base::Path mount;    // where the mount that holds the path is mounted
+  base::Path mount;     // where the mount that holds the path is mounted
   bool shared = false;  // BIDIRECTIONAL needs this
   bool slave = false;   // HOST_TO_CONTAINER needs shared or slave
 };

@@ -20,14 +20,17 @@ using base::Result;
 // Overlays of many layers make lines of ten kilobytes; a full node has some hundreds of them.
 constexpr size_t kMountInfoLimit = 64 << 20;
 
-bool IsOctal(char c) { return c >= '0' && c <= '7'; }
+bool IsOctal(char c) {
+  return c >= '0' && c <= '7';
+}
 
 // The kernel writes blanks, tabs, newlines, backslashes and "#" as a backslash and three octal digits.
 std::string Unescape(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && text.size() - i > 3 && IsOctal(text[i + 1]) && IsOctal(text[i + 2]) && IsOctal(text[i + 3])) {
+    if (text[i] == '\\' && text.size() - i > 3 && IsOctal(text[i + 1]) && IsOctal(text[i + 2]) &&
+        IsOctal(text[i + 3])) {
       out.push_back(static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0')));
       i += 3;
     } else {
@@ -145,7 +148,8 @@ Result<Propagation> PropagationOf(const Path& path) {
 
 Result<bool> IsMountPoint(const Path& path) {
   struct statx info {};
-  if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &info) != 0) {
+  if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &info) !=
+      0) {
     if (errno == ENOENT || errno == ENOTDIR) return false;
     return base::FailErrno(errno, "stat ", path.native());
   }

@@ -92,7 +92,8 @@ Status SetSysctl(const Path& file, const std::string& value) {
   Status written = base::WriteKernelFile(file, value);
   if (written) return written;
   const int err = written.error().err;
-  if (err == ENOENT || err == EACCES || err == EPERM || err == EINVAL || err == ERANGE) written.error().code = Code::kInvalidArgument;
+  if (err == ENOENT || err == EACCES || err == EPERM || err == EINVAL || err == ERANGE)
+    written.error().code = Code::kInvalidArgument;
   return written;
 }
 

@@ -30,7 +30,8 @@ struct NamespaceRequest {
   bool loopback_up = true;  // needs net; the kernel gives an `lo` that is up 127.0.0.1/8 and ::1
 };
 // All or nothing: what was pinned before a failure is unpinned again, and what that left behind is in Error::clean_up.
-// kInvalidArgument names a sysctl that is refused, before anything was made. kAlreadyExists when a file is there already.
+// kInvalidArgument names a sysctl that is refused, before anything was made. kAlreadyExists when a file is there
+// already.
 base::Status CreateNamespaces(const NamespaceRequest& request);
 
 // Detaches and unlinks. Nothing there, or a file that was never mounted on, is success.
@@ -52,8 +53,8 @@ struct Sysctl {
 };
 base::Result<Sysctl> ParseSysctl(std::string_view name);
 
-// Runs `work` on a thread of its own inside the network namespace pinned at `path` and returns what it returns. When the
-// context ends first its error is returned and the thread goes on alone: `work` must own all that it uses and must
+// Runs `work` on a thread of its own inside the network namespace pinned at `path` and returns what it returns. When
+// the context ends first its error is returned and the thread goes on alone: `work` must own all that it uses and must
 // itself end in bounded time.
 base::Status RunInNetNs(const base::Path& path, std::function<base::Status()> work, const base::Context& context);
 

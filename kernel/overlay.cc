@@ -22,16 +22,19 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-constexpr size_t kMaxLayers = 500;       // the kernel's own bound (OVL_MAX_STACK)
-constexpr size_t kMaxValue = 255;        // fsconfig(2) takes strings of up to 256 bytes with the NUL
-constexpr size_t kMaxMountData = 4095;   // mount(2) copies one page and ends it with a NUL
+constexpr size_t kMaxLayers = 500;      // the kernel's own bound (OVL_MAX_STACK)
+constexpr size_t kMaxValue = 255;       // fsconfig(2) takes strings of up to 256 bytes with the NUL
+constexpr size_t kMaxMountData = 4095;  // mount(2) copies one page and ends it with a NUL
 
 Status Validate(const OverlaySpec& spec) {
-  const auto bad = [&](std::string_view why) { return Fail(Code::kInvalidArgument, "overlay on ", spec.target.native(), ": ", why); };
+  const auto bad = [&](std::string_view why) {
+    return Fail(Code::kInvalidArgument, "overlay on ", spec.target.native(), ": ", why);
+  };
   if (spec.lower.empty()) return bad("no lower layer");
   if (spec.lower.size() > kMaxLayers) return bad("too many lower layers");
   if (spec.upper.empty() != spec.work.empty()) return bad("upper and work folder go together");
-  if (spec.upper.empty() && spec.lower.size() == 1 && spec.empty.empty()) return bad("one read-only layer needs an empty folder");
+  if (spec.upper.empty() && spec.lower.size() == 1 && spec.empty.empty())
+    return bad("one read-only layer needs an empty folder");
   if (spec.label.find_first_of("\"\\") != std::string::npos) return bad("an impossible label");
   const auto relative = [](const Path& path) { return !path.empty() && !path.is_absolute(); };
   if (std::any_of(spec.lower.begin(), spec.lower.end(), relative) || relative(spec.upper) || relative(spec.work) ||
@@ -123,7 +126,8 @@ class FsContext {
   std::string what_;
 };
 
-Result<std::string> MountData(const OverlaySpec& spec, const std::vector<Path>& lower, bool by_descriptor, Names& names) {
+Result<std::string> MountData(const OverlaySpec& spec, const std::vector<Path>& lower, bool by_descriptor,
+                              Names& names) {
   const auto name = [&](const Path& path) { return by_descriptor ? names.Short(path) : names.Plain(path, ":,\\"); };
   std::string data = "lowerdir=";
   for (const Path& layer : lower) {
@@ -149,7 +153,9 @@ namespace internal {
 bool KernelTakesLayersOneByOne() {
   static const bool takes = [] {
     const UniqueFd context(fsopen("overlay", FSOPEN_CLOEXEC));
-    const auto accepts = [&](const char* key) { return fsconfig(context.get(), FSCONFIG_SET_STRING, key, "/", 0) == 0; };
+    const auto accepts = [&](const char* key) {
+      return fsconfig(context.get(), FSCONFIG_SET_STRING, key, "/", 0) == 0;
+    };
     // Before 6.5 nobody looks at the keys until the superblock is made: all of them are accepted then.
     return context && accepts("lowerdir+") && !accepts("berth-no-such-key");
   }();

@@ -21,8 +21,10 @@ std::string WithSlashes(std::string_view name) {
   const size_t first = name.find_first_of("./");
   if (first == std::string_view::npos || name[first] == '/') return out;
   for (char& c : out) {
-    if (c == '.') c = '/';
-    else if (c == '/') c = '.';
+    if (c == '.')
+      c = '/';
+    else if (c == '/')
+      c = '.';
   }
   return out;
 }

@@ -44,7 +44,8 @@ Json PortMappings(const AttachRequest& request) {
   Json out = Json::array();
   for (const PortMapping& mapping : request.port_mappings) {
     if (mapping.host_port <= 0) continue;
-    Json entry = {{"hostPort", mapping.host_port}, {"containerPort", mapping.container_port}, {"protocol", mapping.protocol}};
+    Json entry = {
+        {"hostPort", mapping.host_port}, {"containerPort", mapping.container_port}, {"protocol", mapping.protocol}};
     if (!mapping.host_ip.empty()) entry["hostIP"] = mapping.host_ip;
     out.push_back(std::move(entry));
   }
@@ -77,7 +78,8 @@ base::Result<std::string> CapabilityArgs(const AttachRequest& request, const std
   ASSIGN_OR_RETURN(Json bandwidth, Bandwidth(request));
   if (!bandwidth.empty()) out["bandwidth"] = std::move(bandwidth);
   if (request.dns) {
-    out["dns"] = {{"servers", request.dns->servers}, {"searches", request.dns->searches}, {"options", request.dns->options}};
+    out["dns"] = {
+        {"servers", request.dns->servers}, {"searches", request.dns->searches}, {"options", request.dns->options}};
   }
   for (const std::string& cidr : pod_cidrs) {
     Json range = Json::object();

@@ -15,8 +15,8 @@ namespace berth::network {
 struct PortMapping {
   std::string protocol = "tcp";  // "tcp", "udp", "sctp"
   int32_t container_port = 0;
-  int32_t host_port = 0;         // 0: not mapped
-  std::string host_ip;           // empty: every address
+  int32_t host_port = 0;  // 0: not mapped
+  std::string host_ip;    // empty: every address
 };
 
 struct DnsConfig {

@@ -37,7 +37,8 @@ base::Result<std::string> ArgsFromJson(const Json& object) {
     if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string() || !pair[1].is_string()) {
       return base::Fail(base::Code::kInvalidArgument, kWhat, ": cniArgs is not a list of pairs");
     }
-    out += Cat(out.empty() ? "" : ";", pair[0].get_ref<const std::string&>(), "=", pair[1].get_ref<const std::string&>());
+    out +=
+        Cat(out.empty() ? "" : ";", pair[0].get_ref<const std::string&>(), "=", pair[1].get_ref<const std::string&>());
   }
   return out;
 }
@@ -135,13 +136,17 @@ base::Status AttachmentCache::Put(const CachedAttachment& attachment, base::Dura
   return base::WriteFile(File(attachment.network, attachment.sandbox_id), json::Dump(object), 0600, durability);
 }
 
-base::Result<std::vector<CachedAttachment>> AttachmentCache::Find(std::string_view sandbox_id, std::string_view network) const {
+base::Result<std::vector<CachedAttachment>> AttachmentCache::Find(std::string_view sandbox_id,
+                                                                  std::string_view network) const {
   if (network.empty() || !Has(sandbox_id, network)) return LoadAll(folder_, sandbox_id);
-  ASSIGN_OR_RETURN(CachedAttachment found, Load(File(network, sandbox_id), {std::string(network), std::string(sandbox_id)}));
+  ASSIGN_OR_RETURN(CachedAttachment found,
+                   Load(File(network, sandbox_id), {std::string(network), std::string(sandbox_id)}));
   return std::vector<CachedAttachment>{std::move(found)};
 }
 
-base::Result<std::vector<CachedAttachment>> AttachmentCache::List() const { return LoadAll(folder_, {}); }
+base::Result<std::vector<CachedAttachment>> AttachmentCache::List() const {
+  return LoadAll(folder_, {});
+}
 
 base::Status AttachmentCache::RemoveTorn() const {
   constexpr std::string_view kTemporary = ".tmp";  // base::WriteFile's
@@ -149,7 +154,8 @@ base::Status AttachmentCache::RemoveTorn() const {
   if (!files) return files.error().err == ENOENT ? base::Status() : base::Status(tl::make_unexpected(files.error()));
   base::Status first;
   for (const std::string& file : *files) {
-    if (!file.ends_with(kTemporary) || !ParseName(std::string_view(file).substr(0, file.size() - kTemporary.size()))) continue;
+    if (!file.ends_with(kTemporary) || !ParseName(std::string_view(file).substr(0, file.size() - kTemporary.size())))
+      continue;
     if (base::Status removed = base::RemoveFile(folder_ / file); !removed && first) first = std::move(removed);
   }
   return first;

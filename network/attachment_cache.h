@@ -1,4 +1,5 @@
-// The record of each ADD, in libcni's "cniCacheV1" format, so that DEL undoes what was done and not what is configured now.
+// The record of each ADD, in libcni's "cniCacheV1" format, so that DEL undoes what was done and not what is configured
+// now.
 #pragma once
 
 #include <optional>
@@ -14,8 +15,8 @@ namespace berth::network {
 
 struct CachedAttachment {
   std::string sandbox_id;
-  std::string network;          // name of the list
-  std::string config;           // ConfigList::text; empty in files of the old format, which hold a result alone
+  std::string network;  // name of the list
+  std::string config;   // ConfigList::text; empty in files of the old format, which hold a result alone
   std::string netns;
   std::string args;             // CNI_ARGS
   std::string capability_args;  // JSON object

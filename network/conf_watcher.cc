@@ -24,8 +24,8 @@ namespace {
 
 using base::FailErrno;
 
-constexpr uint32_t kEvents = IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF |
-                             IN_MOVE_SELF | IN_ONLYDIR;
+constexpr uint32_t kEvents =
+    IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 constexpr std::chrono::seconds kRetry{5};  // while watches are lacking
 constexpr size_t kSubfolders = 64;
 constexpr int kLinks = 40;  // the kernel's own limit
@@ -169,8 +169,10 @@ void ConfWatcher::WatchFolder(const base::Path& folder, const std::string& name)
     return;
   }
   Names& names = next_[descriptor];
-  if (name.empty()) names.all = true;
-  else names.some.insert(name);
+  if (name.empty())
+    names.all = true;
+  else
+    names.some.insert(name);
 }
 
 }  // namespace berth::network

@@ -21,9 +21,9 @@ namespace berth::network {
 class ConfWatcher {
  public:
   struct Options {
-    base::Path conf_dir;                // absolute
-    std::vector<base::Path> bin_dirs;   // absolute
-    std::function<void()> on_change;    // called by Process, once for a burst of changes; Network::Reload
+    base::Path conf_dir;               // absolute
+    std::vector<base::Path> bin_dirs;  // absolute
+    std::function<void()> on_change;   // called by Process, once for a burst of changes; Network::Reload
     std::chrono::milliseconds debounce{100};
   };
   // Fails only when the kernel has no inotify instance or timer left for us.
@@ -39,8 +39,8 @@ class ConfWatcher {
 
  private:
   struct Names {
-    bool all = false;             // every change in the folder counts
-    std::set<std::string> some;   // only those of these names do
+    bool all = false;            // every change in the folder counts
+    std::set<std::string> some;  // only those of these names do
   };
 
   explicit ConfWatcher(Options options) : options_(std::move(options)) {}

@@ -28,13 +28,15 @@ base::Result<std::optional<std::string>> ReadRegular(const base::Path& file) {
   return std::optional<std::string>(std::move(text));
 }
 
-std::string NoneFound(const base::Path& folder, const std::string& default_network, const std::vector<SkippedFile>& skipped) {
-  std::string text = default_network.empty()
-                         ? base::Cat("no CNI configuration file in ", folder.native(), ". Has your network provider started?")
-                         : base::Cat("no CNI network ", default_network, " in ", folder.native(),
-                                     ". Has your network provider started?");
+std::string NoneFound(const base::Path& folder, const std::string& default_network,
+                      const std::vector<SkippedFile>& skipped) {
+  std::string text = default_network.empty() ? base::Cat("no CNI configuration file in ", folder.native(),
+                                                         ". Has your network provider started?")
+                                             : base::Cat("no CNI network ", default_network, " in ", folder.native(),
+                                                         ". Has your network provider started?");
   constexpr size_t kNamed = 3;
-  for (size_t i = 0; i < std::min(skipped.size(), kNamed); ++i) text += base::Cat(" Not usable: ", skipped[i].reason, ".");
+  for (size_t i = 0; i < std::min(skipped.size(), kNamed); ++i)
+    text += base::Cat(" Not usable: ", skipped[i].reason, ".");
   if (skipped.size() > kNamed) text += base::Cat(" And ", skipped.size() - kNamed, " more.");
   return text;
 }

@@ -18,15 +18,15 @@ struct SkippedFile {
 
 // An outcome of reading the folder; immutable once made.
 struct LoadedConfig {
-  std::optional<ConfigList> list;    // absent: not ready, and `reason` says why
-  base::Path file;                   // that it came from
+  std::optional<ConfigList> list;  // absent: not ready, and `reason` says why
+  base::Path file;                 // that it came from
   std::string reason;
   std::vector<SkippedFile> skipped;  // files before or beside it that could not be used, in order
 };
 
 // Files ending in .conf, .conflist or .json, sorted bytewise by name; the first valid one is taken, or with
-// `default_network` the first valid one whose name equals it. Never fails: what went wrong is in `reason` and `skipped`.
-// At most 256 files are looked at. Reads files, so it blocks on their file system.
+// `default_network` the first valid one whose name equals it. Never fails: what went wrong is in `reason` and
+// `skipped`. At most 256 files are looked at. Reads files, so it blocks on their file system.
 LoadedConfig LoadConfigFolder(const base::Path& folder, const std::string& default_network);
 
 }  // namespace berth::network

@@ -16,7 +16,9 @@ using base::Code;
 using base::Fail;
 using Json = nlohmann::json;
 
-bool IsAlphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool IsAlphanumeric(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 // A switch may be written as a boolean or as the word for it.
 base::Result<bool> Switch(const Json& object, const char* key, std::string_view what) {
@@ -52,7 +54,8 @@ base::Result<PluginConfig> ParsePlugin(const Json& object, std::string_view what
   ASSIGN_OR_RETURN(const Json* capabilities, json::Object(object, "capabilities", what));
   if (capabilities != nullptr) {
     for (const auto& [name, value] : capabilities->items()) {
-      if (!value.is_boolean()) return Fail(Code::kInvalidArgument, what, ": capability ", name, " is neither true nor false");
+      if (!value.is_boolean())
+        return Fail(Code::kInvalidArgument, what, ": capability ", name, " is neither true nor false");
       if (value.get<bool>()) plugin.capabilities.insert(name);
     }
   }
@@ -69,7 +72,8 @@ base::Status AppendFolder(Json& plugins, const base::Path& folder) {
   }
   std::erase_if(*names, [](const std::string& name) { return !name.ends_with(".conf"); });
   std::ranges::sort(*names);
-  if (names->size() > kPluginLimit) return Fail(Code::kInvalidArgument, folder.native(), ": more than ", kPluginLimit, " plugins");
+  if (names->size() > kPluginLimit)
+    return Fail(Code::kInvalidArgument, folder.native(), ": more than ", kPluginLimit, " plugins");
   for (const std::string& name : *names) {
     const base::Path file = folder / name;
     ASSIGN_OR_RETURN(const std::string text, base::ReadFile(file, kConfigLimit));
@@ -95,13 +99,13 @@ base::Result<Json> InlinedPlugins(Json& document, std::string_view what) {
 }  // namespace
 
 bool IsNetworkName(std::string_view name) {
-  return !name.empty() && name.size() <= 128 && IsAlphanumeric(name[0]) && std::ranges::all_of(name, [](char c) {
-    return IsAlphanumeric(c) || c == '_' || c == '.' || c == '-';
-  });
+  return !name.empty() && name.size() <= 128 && IsAlphanumeric(name[0]) &&
+         std::ranges::all_of(name, [](char c) { return IsAlphanumeric(c) || c == '_' || c == '.' || c == '-'; });
 }
 
 bool Takes(const ConfigList& list, const std::string& capability) {
-  return std::any_of(list.plugins.begin(), list.plugins.end(), [&](const PluginConfig& plugin) { return plugin.capabilities.contains(capability); });
+  return std::any_of(list.plugins.begin(), list.plugins.end(),
+                     [&](const PluginConfig& plugin) { return plugin.capabilities.contains(capability); });
 }
 
 base::Result<ConfigList> ParseConfigList(std::string_view text, std::string_view what, const base::Path& plugin_root) {
@@ -117,9 +121,11 @@ base::Result<ConfigList> ParseConfigList(std::string_view text, std::string_view
 
   const bool is_list = !document.contains("type") || document.contains("plugins");
   ASSIGN_OR_RETURN(Json plugins, InlinedPlugins(document, what));
-  if (is_list && !only_inlined && !plugin_root.empty()) RETURN_IF_ERROR(AppendFolder(plugins, plugin_root / list.name), what);
+  if (is_list && !only_inlined && !plugin_root.empty())
+    RETURN_IF_ERROR(AppendFolder(plugins, plugin_root / list.name), what);
   if (plugins.empty()) return Fail(Code::kInvalidArgument, what, ": no plugins");
-  if (plugins.size() > kPluginLimit) return Fail(Code::kInvalidArgument, what, ": more than ", kPluginLimit, " plugins");
+  if (plugins.size() > kPluginLimit)
+    return Fail(Code::kInvalidArgument, what, ": more than ", kPluginLimit, " plugins");
   for (const Json& object : plugins) {
     ASSIGN_OR_RETURN(PluginConfig plugin, ParsePlugin(object, what));
     list.plugins.push_back(std::move(plugin));

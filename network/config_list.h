@@ -26,8 +26,8 @@ struct ConfigList {
   bool disable_check = false;
   bool disable_gc = false;
   std::vector<PluginConfig> plugins;  // at least one
-  // The whole list as one document with every plugin inlined: parses to an equal list without any folder. What the cache
-  // keeps, so that a later DEL uses what ADD used.
+  // The whole list as one document with every plugin inlined: parses to an equal list without any folder. What the
+  // cache keeps, so that a later DEL uses what ADD used.
   std::string text;
 };
 
@@ -40,6 +40,7 @@ bool Takes(const ConfigList& list, const std::string& capability);
 // Parses a list, or a single plugin's object (wrapped as a list of one). `plugin_root`, when not empty, is the folder
 // whose subfolder named as the network may hold further plugins (`*.conf`, sorted; unless loadOnlyInlinedPlugins):
 // then this reads files. Errors are kInvalidArgument; `what` begins their text.
-base::Result<ConfigList> ParseConfigList(std::string_view text, std::string_view what, const base::Path& plugin_root = {});
+base::Result<ConfigList> ParseConfigList(std::string_view text, std::string_view what,
+                                         const base::Path& plugin_root = {});
 
 }  // namespace berth::network

@@ -19,8 +19,9 @@ void KeepFirst(base::Status& first, base::Status next) {
 
 }  // namespace
 
-base::Result<std::string> PluginInput(const ConfigList& list, const PluginConfig& plugin, std::string_view capability_args,
-                                      std::string_view previous, std::string_view attachments) {
+base::Result<std::string> PluginInput(const ConfigList& list, const PluginConfig& plugin,
+                                      std::string_view capability_args, std::string_view previous,
+                                      std::string_view attachments) {
   ASSIGN_OR_RETURN(Json input, json::Parse(plugin.json, plugin.type));
   input["name"] = list.name;
   input["cniVersion"] = list.version;
@@ -43,8 +44,9 @@ base::Result<std::string> PluginInput(const ConfigList& list, const PluginConfig
   return json::Dump(input);
 }
 
-base::Result<std::string> ListRun::RunPlugin(const PluginConfig& plugin, std::string_view command, std::string_view previous,
-                                             std::string_view attachments, const base::Context& context, int* code) const {
+base::Result<std::string> ListRun::RunPlugin(const PluginConfig& plugin, std::string_view command,
+                                             std::string_view previous, std::string_view attachments,
+                                             const base::Context& context, int* code) const {
   ASSIGN_OR_RETURN(const std::string input, PluginInput(list, plugin, capability_args, previous, attachments));
   Environment variables;
   if (command == "ADD" || command == "DEL" || command == "CHECK") {
@@ -59,7 +61,8 @@ base::Result<std::string> ListRun::Add(const base::Context& context) const {
   std::string previous;
   for (const PluginConfig& plugin : list.plugins) {
     ASSIGN_OR_RETURN(const std::string output, RunPlugin(plugin, "ADD", previous, {}, context));
-    ASSIGN_OR_RETURN(previous, ConvertResult(output, list.version, list.version), "plugin ", plugin.type, " failed (ADD)");
+    ASSIGN_OR_RETURN(previous, ConvertResult(output, list.version, list.version), "plugin ", plugin.type,
+                     " failed (ADD)");
   }
   return previous;
 }

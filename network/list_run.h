@@ -32,8 +32,8 @@ struct ListRun {
   // In order; the result of each is given to the next. Returns the last one, in the list's version. Stops at the first
   // error and undoes nothing.
   base::Result<std::string> Add(const base::Context& context) const;
-  // In reverse order, all of them; the first error. `previous` is ADD's result or empty. A plugin that does not know the
-  // container any more (code 3) has nothing to undo.
+  // In reverse order, all of them; the first error. `previous` is ADD's result or empty. A plugin that does not know
+  // the container any more (code 3) has nothing to undo.
   base::Status Del(std::string_view previous, const base::Context& context) const;
   base::Status Check(std::string_view previous, const base::Context& context) const;
   base::Status AskStatus(const base::Context& context) const;
@@ -41,12 +41,15 @@ struct ListRun {
 
  private:
   base::Result<std::string> RunPlugin(const PluginConfig& plugin, std::string_view command, std::string_view previous,
-                                      std::string_view attachments, const base::Context& context, int* code = nullptr) const;
+                                      std::string_view attachments, const base::Context& context,
+                                      int* code = nullptr) const;
 };
 
-// What a plugin gets on stdin: its object with the list's name and version, those of `capability_args` that it declares,
-// and, when not empty, `previous` as prevResult and `attachments` as the valid attachments. For RunPlugin and its test.
-base::Result<std::string> PluginInput(const ConfigList& list, const PluginConfig& plugin, std::string_view capability_args,
-                                      std::string_view previous, std::string_view attachments);
+// What a plugin gets on stdin: its object with the list's name and version, those of `capability_args` that it
+// declares, and, when not empty, `previous` as prevResult and `attachments` as the valid attachments. For RunPlugin and
+// its test.
+base::Result<std::string> PluginInput(const ConfigList& list, const PluginConfig& plugin,
+                                      std::string_view capability_args, std::string_view previous,
+                                      std::string_view attachments);
 
 }  // namespace berth::network

@@ -23,7 +23,8 @@ constexpr size_t kTextLimit = 1024;  // of a plugin's words in an error
 constexpr int kBusyRetries = 5;
 constexpr std::chrono::milliseconds kBusyWait{20};  // doubled each time
 
-std::vector<std::string> Environ(const Environment& variables, std::string_view command, const std::string& cni_path, const std::string& request) {
+std::vector<std::string> Environ(const Environment& variables, std::string_view command, const std::string& cni_path,
+                                 const std::string& request) {
   std::vector<std::string> out;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     if (!std::string_view(*entry).starts_with("CNI_")) out.emplace_back(*entry);
@@ -35,9 +36,13 @@ std::vector<std::string> Environ(const Environment& variables, std::string_view 
   return out;
 }
 
-std::string Begin(std::string_view type, std::string_view command) { return Cat("plugin ", type, " failed (", command, ")"); }
+std::string Begin(std::string_view type, std::string_view command) {
+  return Cat("plugin ", type, " failed (", command, ")");
+}
 
-std::string_view Shortened(std::string_view text) { return base::Trim(text.substr(0, kTextLimit)); }
+std::string_view Shortened(std::string_view text) {
+  return base::Trim(text.substr(0, kTextLimit));
+}
 
 // A binary being replaced is busy for a moment (ETXTBSY): the network provider's installer is at work.
 base::Result<base::RunResult> RunUnlessBusy(const base::RunOptions& options, const base::Context& context) {
@@ -60,8 +65,8 @@ Code CodeOf(int plugin_code) {
 
 }  // namespace
 
-PluginFailure ParseFailure(std::string_view type, std::string_view command, std::string_view output, std::string_view errors,
-                           std::string_view exit) {
+PluginFailure ParseFailure(std::string_view type, std::string_view command, std::string_view output,
+                           std::string_view errors, std::string_view exit) {
   PluginFailure failure;
   std::string said;
   if (const auto document = json::Parse(output, "error"); document && document->is_object()) {
@@ -94,8 +99,9 @@ base::Result<base::Path> ProcessRunner::Find(std::string_view type) const {
   return base::Fail(Code::kNotFound, "plugin ", type, " not found in ", cni_path_);
 }
 
-base::Result<std::string> ProcessRunner::Exec(std::string_view type, std::string_view command, const Environment& variables,
-                                              std::string_view config, const base::Context& context, int* code) {
+base::Result<std::string> ProcessRunner::Exec(std::string_view type, std::string_view command,
+                                              const Environment& variables, std::string_view config,
+                                              const base::Context& context, int* code) {
   if (code != nullptr) *code = 0;
   ASSIGN_OR_RETURN(base::Path program, Find(type), Begin(type, command));
   base::RunOptions options;
@@ -110,7 +116,8 @@ base::Result<std::string> ProcessRunner::Exec(std::string_view type, std::string
     base::Error error = std::move(result).error();
     if (error.code == Code::kDeadlineExceeded || error.code == Code::kCancelled) {
       const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(base::Monotonic::now() - begun);
-      error.message = Cat("it did not end within ", took.count(), " ms and was killed (", base::CodeName(error.code), ")");
+      error.message =
+          Cat("it did not end within ", took.count(), " ms and was killed (", base::CodeName(error.code), ")");
     }
     return tl::make_unexpected(base::Wrap(std::move(error), Begin(type, command)));
   }

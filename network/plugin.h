@@ -29,7 +29,8 @@ class PluginRunner {
   //   kInternal            any other failure; Error::err is 0
   // `code`, when given, receives the plugin's own error code, 0 when it gave none.
   virtual base::Result<std::string> Exec(std::string_view type, std::string_view command, const Environment& variables,
-                                         std::string_view config, const base::Context& context, int* code = nullptr) = 0;
+                                         std::string_view config, const base::Context& context,
+                                         int* code = nullptr) = 0;
 
   // The binary that Exec would run. kNotFound as above.
   virtual base::Result<base::Path> Find(std::string_view type) const = 0;
@@ -38,7 +39,8 @@ class PluginRunner {
 // The number of the descriptor that plugins hold (ProcessRunner).
 inline constexpr int kHeldFd = 3;
 
-// The real one. Searches `folders` in order, adds CNI_PATH, BERTH_REQUEST_ID (the context's id) and the daemon's own environment.
+// The real one. Searches `folders` in order, adds CNI_PATH, BERTH_REQUEST_ID (the context's id) and the daemon's own
+// environment.
 class ProcessRunner : public PluginRunner {
  public:
   // `held`, borrowed, is inherited by each plugin as kHeldFd; -1: nothing is.
@@ -59,7 +61,7 @@ struct PluginFailure {
   int code = 0;  // of the error document; 0 when there was none
   base::Error error;
 };
-PluginFailure ParseFailure(std::string_view type, std::string_view command, std::string_view output, std::string_view errors,
-                           std::string_view exit);
+PluginFailure ParseFailure(std::string_view type, std::string_view command, std::string_view output,
+                           std::string_view errors, std::string_view exit);
 
 }  // namespace berth::network

@@ -8,7 +8,9 @@
 namespace berth::network {
 namespace {
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 struct Scale {
   int64_t ten = 0;  // power of ten
@@ -17,10 +19,9 @@ struct Scale {
 
 std::optional<Scale> ParseSuffix(std::string_view suffix) {
   constexpr std::pair<std::string_view, Scale> kSuffixes[] = {
-      {"", {}},          {"n", {-9}},       {"u", {-6}},       {"m", {-3}},       {"k", {3}},
-      {"M", {6}},        {"G", {9}},        {"T", {12}},       {"P", {15}},       {"E", {18}},
-      {"Ki", {0, 10}},   {"Mi", {0, 20}},   {"Gi", {0, 30}},   {"Ti", {0, 40}},   {"Pi", {0, 50}},
-      {"Ei", {0, 60}},
+      {"", {}},        {"n", {-9}},     {"u", {-6}},     {"m", {-3}},     {"k", {3}},      {"M", {6}},
+      {"G", {9}},      {"T", {12}},     {"P", {15}},     {"E", {18}},     {"Ki", {0, 10}}, {"Mi", {0, 20}},
+      {"Gi", {0, 30}}, {"Ti", {0, 40}}, {"Pi", {0, 50}}, {"Ei", {0, 60}},
   };
   for (const auto& [name, scale] : kSuffixes) {
     if (name == suffix) return scale;

@@ -25,8 +25,8 @@ std::string Identity(const base::Path& binary) {
   struct stat status {};
   // When it has gone in the meantime, running it says so.
   if (stat(binary.c_str(), &status) != 0) return binary.native();
-  return base::Cat(binary.native(), "|", status.st_dev, "|", status.st_ino, "|", status.st_size, "|", status.st_mtim.tv_sec, ".",
-                   status.st_mtim.tv_nsec);
+  return base::Cat(binary.native(), "|", status.st_dev, "|", status.st_ino, "|", status.st_size, "|",
+                   status.st_mtim.tv_sec, ".", status.st_mtim.tv_nsec);
 }
 
 }  // namespace
@@ -41,7 +41,8 @@ base::Status Network::Status(const base::Context& context) {
     // Only the binaries may have changed; then the last answer is still the best one.
     const bool same_list = readiness->config && readiness->config->list->text == loaded->list->text;
     if (readiness->asking) {
-      return same_list ? readiness->answer : base::Status(Fail(Code::kUnavailable, "the CNI configuration has just changed"));
+      return same_list ? readiness->answer
+                       : base::Status(Fail(Code::kUnavailable, "the CNI configuration has just changed"));
     }
     if (!same_list) readiness->answer = Fail(Code::kUnavailable, "the CNI plugins have not answered yet");
     readiness->config = loaded;
@@ -60,7 +61,8 @@ base::Status Network::Status(const base::Context& context) {
 }
 
 base::Status Network::Ask(const ConfigList& list, const base::Context& context) {
-  for (const PluginConfig& plugin : list.plugins) RETURN_IF_ERROR(CheckVersion(list, plugin, context), "network ", list.name);
+  for (const PluginConfig& plugin : list.plugins)
+    RETURN_IF_ERROR(CheckVersion(list, plugin, context), "network ", list.name);
   if (!AtLeast(list.version, "1.1.0")) return {};
   const Observer nobody;
   ListRun run = RunOf(list, nobody);
@@ -78,9 +80,10 @@ base::Status Network::CheckVersion(const ConfigList& list, const PluginConfig& p
   });
   if (!known) {
     const auto limit = std::min<std::chrono::milliseconds>(options_.plugin_timeout, kAnswerTime);
-    ASSIGN_OR_RETURN(const std::string answer,
-                     runner_->Exec(plugin.type, "VERSION", {}, base::Cat("{\"cniVersion\":\"", SpecVersions().back(), "\"}"),
-                                           context.WithTimeout(limit)));
+    ASSIGN_OR_RETURN(
+        const std::string answer,
+        runner_->Exec(plugin.type, "VERSION", {}, base::Cat("{\"cniVersion\":\"", SpecVersions().back(), "\"}"),
+                      context.WithTimeout(limit)));
     const auto document = json::Parse(answer, "version");
     auto supported = document ? json::Strings(*document, "supportedVersions", "version")
                               : base::Result<std::vector<std::string>>(tl::make_unexpected(document.error()));

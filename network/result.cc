@@ -54,7 +54,8 @@ base::Result<Address> ParseAddress(const std::string& cidr) {
 base::Result<Json> Entries(const Json& object, const char* key) {
   ASSIGN_OR_RETURN(const Json* array, json::Array(object, key, kWhat));
   if (array == nullptr) return Json::array();
-  if (array->size() > kResultEntries) return Fail(Code::kInvalidArgument, kWhat, ": more than ", kResultEntries, " ", key);
+  if (array->size() > kResultEntries)
+    return Fail(Code::kInvalidArgument, kWhat, ": more than ", kResultEntries, " ", key);
   for (const Json& entry : *array) {
     if (!entry.is_object()) return Fail(Code::kInvalidArgument, kWhat, ": an entry of ", key, " is not an object");
   }
@@ -147,7 +148,8 @@ base::Result<std::pair<Json, std::string>> ParseAny(std::string_view result, std
   ASSIGN_OR_RETURN(Json object, json::Parse(result, kWhat));
   ASSIGN_OR_RETURN(std::string version, json::String(object, "cniVersion", kWhat));
   if (version.empty()) version = assumed;
-  if (!IsSpecVersion(version)) return Fail(Code::kInvalidArgument, kWhat, ": CNI version ", version, " is not supported");
+  if (!IsSpecVersion(version))
+    return Fail(Code::kInvalidArgument, kWhat, ": CNI version ", version, " is not supported");
   return std::pair(std::move(object), std::move(version));
 }
 
@@ -208,7 +210,8 @@ base::Result<Attachment> ParseResult(std::string_view result, std::string_view a
     if (is_pods) addresses.push_back(std::move(address));
   }
   if (addresses.empty()) {
-    return Fail(Code::kInternal, "failed to find network info for sandbox: the CNI result has no address on ", kInterface);
+    return Fail(Code::kInternal, "failed to find network info for sandbox: the CNI result has no address on ",
+                kInterface);
   }
   if (preference != IpPreference::kCni) {
     const auto preferred = std::ranges::find(addresses, preference == IpPreference::kIpv6, &Address::is_v6);

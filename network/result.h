@@ -35,8 +35,8 @@ struct Attachment {
 // unchanged; otherwise what the target version cannot say is left out. kInvalidArgument for anything that is no result.
 base::Result<std::string> ConvertResult(std::string_view result, std::string_view assumed, std::string_view version);
 
-// Reads a result: the addresses whose interface lies in a sandbox and is `kInterface`, and those that name no interface.
-// Error when there is none: kubelet would recreate a pod without address for ever.
+// Reads a result: the addresses whose interface lies in a sandbox and is `kInterface`, and those that name no
+// interface. Error when there is none: kubelet would recreate a pod without address for ever.
 base::Result<Attachment> ParseResult(std::string_view result, std::string_view assumed, IpPreference preference);
 
 }  // namespace berth::network

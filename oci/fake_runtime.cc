@@ -156,7 +156,8 @@ base::Status FakeRuntime::Update(const std::string& id, std::string_view resourc
 }
 
 base::Status FakeRuntime::Checkpoint(const CheckpointOptions& options, const base::Context&) {
-  RETURN_IF_ERROR(base::WriteFile(options.work / "dump.log", "(00.1) all is well\n(00.2) Error (criu/a.c:1): no luck\n"));
+  RETURN_IF_ERROR(
+      base::WriteFile(options.work / "dump.log", "(00.1) all is well\n(00.2) Error (criu/a.c:1): no luck\n"));
   RETURN_IF_ERROR(Record("checkpoint", options.id));
   RETURN_IF_ERROR(base::WriteFile(options.work / "stats-dump", "figures"));
   RETURN_IF_ERROR(base::WriteFile(options.images / "pages-1.img", std::string(10'000, 'p')));

@@ -43,8 +43,11 @@ class FakeRuntime : public Runtime {
   struct Shared {
     std::map<std::string, base::Error> failures;
     std::vector<std::string> calls;
-    Features features{
-        .version = "fake 1.0.0", .recursive_read_only = true, .idmapped_mounts = true, .exec_cgroup = true, .checkpoints = true};
+    Features features{.version = "fake 1.0.0",
+                      .recursive_read_only = true,
+                      .idmapped_mounts = true,
+                      .exec_cgroup = true,
+                      .checkpoints = true};
   };
   base::Status Record(const std::string& verb, const std::string& rest) const;
 

@@ -28,7 +28,8 @@ base::Result<Phase> ParsePhase(const std::string& text, std::string_view what) {
   return base::Fail(base::Code::kInternal, what, ": unknown status \"", text, "\"");
 }
 
-// mount_setattr (Linux 5.12). Asked with no attributes at all, which it refuses in another way than a kernel that lacks it.
+// mount_setattr (Linux 5.12). Asked with no attributes at all, which it refuses in another way than a kernel that lacks
+// it.
 bool KernelSetsOptionsOfTrees() {
   return syscall(SYS_mount_setattr, -1, "", 0, nullptr, 0) == 0 || errno != ENOSYS;
 }
@@ -153,8 +154,9 @@ base::Result<base::Child> RuntimeBinary::Exec(const ExecOptions& options, const 
   if (!options.cgroup.empty()) rest.insert(rest.end(), {"--cgroup", options.cgroup});
   if (!options.console_socket.empty()) rest.insert(rest.end(), {"--console-socket", options.console_socket});
   rest.push_back(options.id);
-  base::SpawnOptions spawn{
-      .program = options_.path, .arguments = Command(std::move(rest), options.log_file), .environment = Environment(context)};
+  base::SpawnOptions spawn{.program = options_.path,
+                           .arguments = Command(std::move(rest), options.log_file),
+                           .environment = Environment(context)};
   if (features.exec_waits_for_output) {
     spawn.program = options_.helper;
     spawn.arguments.insert(spawn.arguments.begin(), {"berth-helper", "adopt", options.scratch.string()});
@@ -174,11 +176,13 @@ base::Status RuntimeBinary::Update(const std::string& id, std::string_view resou
 }
 
 base::Status RuntimeBinary::Checkpoint(const CheckpointOptions& options, const base::Context& context) {
-  std::vector<std::string> rest = {"checkpoint", "--leave-running", "--image-path", options.images.string(),
+  std::vector<std::string> rest = {"checkpoint",  "--leave-running",    "--image-path", options.images.string(),
                                    "--work-path", options.work.string()};
   rest.insert(rest.end(), std::begin(kCriuOptions), std::end(kCriuOptions));
   rest.push_back(options.id);
-  const auto fail = [&](base::Error error) { return tl::make_unexpected(Explain(std::move(error), "checkpoint", options.id)); };
+  const auto fail = [&](base::Error error) {
+    return tl::make_unexpected(Explain(std::move(error), "checkpoint", options.id));
+  };
   ASSIGN_OR_RETURN(base::Pipe errors, base::MakePipe());
   ASSIGN_OR_RETURN(base::Child child, base::Spawn({.program = options_.path,
                                                    .arguments = Command(std::move(rest)),
@@ -188,8 +192,8 @@ base::Status RuntimeBinary::Checkpoint(const CheckpointOptions& options, const b
   auto done = base::Collect(child, {}, {}, std::move(errors.read), {}, context, "checkpoint");
   if (done && done->exit.code == 0) return {};
   if (!done) {
-    // Not its group: a CRIU that is killed leaves the container's processes stopped, or running its own code. Without the
-    // runtime it gives up at the next word with it, and lets them go.
+    // Not its group: a CRIU that is killed leaves the container's processes stopped, or running its own code. Without
+    // the runtime it gives up at the next word with it, and lets them go.
     (void)child.Signal(SIGKILL);
     (void)child.Wait(base::Context().WithTimeout(kKillTime), "runtime");
     return fail(std::move(done).error());

@@ -29,10 +29,12 @@ struct State {
 struct Features {
   std::string version;                // "crun 1.8.1", for people
   std::string oci_version = "1.0.2";  // to be written into config.json: the newest that both of us know
-  bool recursive_read_only = false;   // mount option "rro"; ParseFeatures: of the runtime alone, else of the kernel too (5.12)
-  bool idmapped_mounts = false;       // uidMappings and gidMappings of a mount are obeyed, not ignored
-  bool exec_cgroup = false;           // `exec --cgroup`
-  // An exec that is waited for passes output on itself, and so ends only when whoever inherited it has closed it (runc).
+  bool recursive_read_only =
+      false;  // mount option "rro"; ParseFeatures: of the runtime alone, else of the kernel too (5.12)
+  bool idmapped_mounts = false;  // uidMappings and gidMappings of a mount are obeyed, not ignored
+  bool exec_cgroup = false;      // `exec --cgroup`
+  // An exec that is waited for passes output on itself, and so ends only when whoever inherited it has closed it
+  // (runc).
   bool exec_waits_for_output = false;
   bool checkpoints = false;  // built with support for CRIU; whether that is installed is another question
 };
@@ -43,8 +45,8 @@ struct CreateOptions {
   base::Path pid_file;         // the runtime writes the first process's pid there
   base::Path log_file;         // JSON lines; read it with ErrorText when create fails
   std::string console_socket;  // path, or a placeholder that the monitor replaces; empty without a terminal
-  base::Path checkpoint{};  // images of a checkpoint: the container is not made but restored from them, and runs
-  base::Path work{};        // for the logs of that
+  base::Path checkpoint{};     // images of a checkpoint: the container is not made but restored from them, and runs
+  base::Path work{};           // for the logs of that
 };
 
 struct CheckpointOptions {
@@ -55,8 +57,8 @@ struct CheckpointOptions {
 
 struct ExecOptions {
   std::string id;
-  base::Path process;   // file holding ToJson(Process)
-  base::Path scratch;   // folder for a file of the exec's own, on tmpfs, removed with the container
+  base::Path process;  // file holding ToJson(Process)
+  base::Path scratch;  // folder for a file of the exec's own, on tmpfs, removed with the container
   base::Path
       log_file;  // empty: none. Where the runtime's own errors go (ErrorText), so that they are not taken for output
   std::string cgroup;          // sub-cgroup of the container, relative; only with Features::exec_cgroup
@@ -77,7 +79,8 @@ class Runtime {
 
   // The whole command that makes the container and returns, for the monitor to run. The first is an absolute path.
   virtual std::vector<std::string> CreateArguments(const CreateOptions& options) const = 0;
-  // The environment that a command of this runtime is run with, KEY=VALUE; with BERTH_REQUEST_ID for the context's id, if it has one.
+  // The environment that a command of this runtime is run with, KEY=VALUE; with BERTH_REQUEST_ID for the context's id,
+  // if it has one.
   virtual std::vector<std::string> Environment(const base::Context& context) const = 0;
 
   // kNotFound for a container that the runtime does not know.
@@ -93,10 +96,11 @@ class Runtime {
 
   virtual base::Result<State> GetState(const std::string& id, const base::Context& context) = 0;  // kNotFound
 
-  // Starts the runtime's exec and does not wait for it (but, the first time, for the runtime to tell what it can do). It ends with the exit code of the process; or, when there was
-  // none, with 255 or 1 and a message in log_file and on stderr. Processes of the runtime can be left behind in the
-  // container's pid namespace and then belong to whoever reaps orphans; until they are reaped that namespace, and so
-  // the container, does not end. A caller that is a subreaper must therefore reap what it did not start.
+  // Starts the runtime's exec and does not wait for it (but, the first time, for the runtime to tell what it can do).
+  // It ends with the exit code of the process; or, when there was none, with 255 or 1 and a message in log_file and on
+  // stderr. Processes of the runtime can be left behind in the container's pid namespace and then belong to whoever
+  // reaps orphans; until they are reaped that namespace, and so the container, does not end. A caller that is a
+  // subreaper must therefore reap what it did not start.
   virtual base::Result<base::Child> Exec(const ExecOptions& options, const base::Context& context) = 0;
 
   // `resources`: ToJson(Resources).

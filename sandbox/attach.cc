@@ -8,9 +8,12 @@ namespace {
 
 std::string_view ProtocolName(cri::Protocol protocol) {
   switch (protocol) {
-    case cri::UDP: return "udp";
-    case cri::SCTP: return "sctp";
-    default: return "tcp";
+    case cri::UDP:
+      return "udp";
+    case cri::SCTP:
+      return "sctp";
+    default:
+      return "tcp";
   }
 }
 

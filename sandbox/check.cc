@@ -22,7 +22,9 @@ bool IsAddress(const std::string& text) {
 }
 
 base::Status CheckUserNamespace(const cri::NamespaceOption& options) {
-  const auto bad = [](std::string_view why) { return Fail(Code::kInvalidArgument, "namespace_options.userns_options: ", why); };
+  const auto bad = [](std::string_view why) {
+    return Fail(Code::kInvalidArgument, "namespace_options.userns_options: ", why);
+  };
   const cri::UserNamespace& user = options.userns_options();
   if (options.pid() == cri::NODE || options.ipc() == cri::NODE) return bad("not with the host's pid or ipc namespace");
   for (const auto* maps : {&user.uids(), &user.gids()}) {
@@ -30,7 +32,8 @@ base::Status CheckUserNamespace(const cri::NamespaceOption& options) {
     const cri::IDMapping& map = maps->at(0);
     if (map.container_id() != 0) return bad("a range must begin with container_id 0");
     // The last id is the kernel's "none".
-    if (map.length() == 0 || uint64_t{map.host_id()} + map.length() > 0xffffffff) return bad("a range is empty or passes the last id");
+    if (map.length() == 0 || uint64_t{map.host_id()} + map.length() > 0xffffffff)
+      return bad("a range is empty or passes the last id");
   }
   // berth-pause gives all rights up and is nobody.
   constexpr uint32_t kNobody = 65534;
@@ -46,11 +49,14 @@ base::Status CheckNamespaces(const cri::NamespaceOption& options) {
   if (options.ipc() != cri::POD && options.ipc() != cri::NODE) {
     return Fail(Code::kInvalidArgument, "namespace_options.ipc: a pod has POD or NODE");
   }
-  if (options.pid() != cri::POD && options.pid() != cri::CONTAINER && options.pid() != cri::NODE && options.pid() != cri::TARGET) {
+  if (options.pid() != cri::POD && options.pid() != cri::CONTAINER && options.pid() != cri::NODE &&
+      options.pid() != cri::TARGET) {
     return Fail(Code::kInvalidArgument, "namespace_options.pid: a pod has POD, CONTAINER or NODE");
   }
-  if (options.pid() == cri::TARGET) return Fail(Code::kInvalidArgument, "namespace_options.pid: TARGET is for containers alone");
-  if (!options.target_id().empty()) return Fail(Code::kInvalidArgument, "namespace_options.target_id is for containers alone");
+  if (options.pid() == cri::TARGET)
+    return Fail(Code::kInvalidArgument, "namespace_options.pid: TARGET is for containers alone");
+  if (!options.target_id().empty())
+    return Fail(Code::kInvalidArgument, "namespace_options.target_id is for containers alone");
   if (!options.has_userns_options()) return {};
   const cri::UserNamespace& user = options.userns_options();
   switch (user.mode()) {
@@ -59,8 +65,10 @@ base::Status CheckNamespaces(const cri::NamespaceOption& options) {
         return Fail(Code::kInvalidArgument, "namespace_options.userns_options: mode NODE takes no mappings");
       }
       return {};
-    case cri::POD: return CheckUserNamespace(options);
-    default: return Fail(Code::kInvalidArgument, "namespace_options.userns_options: a pod has mode POD or NODE");
+    case cri::POD:
+      return CheckUserNamespace(options);
+    default:
+      return Fail(Code::kInvalidArgument, "namespace_options.userns_options: a pod has mode POD or NODE");
   }
 }
 
@@ -68,7 +76,9 @@ base::Status CheckNamespaces(const cri::NamespaceOption& options) {
 
 kernel::UserMap UserMapOf(const cri::PodSandboxConfig& config) {
   const cri::UserNamespace& user = config.linux().security_context().namespace_options().userns_options();
-  const auto range = [](const cri::IDMapping& map) { return kernel::IdRange{.host = map.host_id(), .size = map.length()}; };
+  const auto range = [](const cri::IDMapping& map) {
+    return kernel::IdRange{.host = map.host_id(), .size = map.length()};
+  };
   return {.uids = range(user.uids(0)), .gids = range(user.gids(0))};
 }
 
@@ -79,25 +89,29 @@ base::Status CheckConfig(const cri::PodSandboxConfig& config, bool systemd_cgrou
   if (metadata.uid().empty()) return Fail(Code::kInvalidArgument, "config.metadata.uid is missing");
   for (const std::string* text : {&metadata.name(), &metadata.namespace_(), &metadata.uid()}) {
     // CNI plugins are told them in a list of this form.
-    if (text->find_first_of(";=") != std::string::npos) return Fail(Code::kInvalidArgument, "config.metadata: \"", *text, "\" holds \";\" or \"=\"");
+    if (text->find_first_of(";=") != std::string::npos)
+      return Fail(Code::kInvalidArgument, "config.metadata: \"", *text, "\" holds \";\" or \"=\"");
   }
   RETURN_IF_ERROR(container::CheckTexts(config, "config"));
   if (config.has_windows()) return Fail(Code::kInvalidArgument, "config.windows: this node runs Linux pods");
   for (const cri::PortMapping& mapping : config.port_mappings()) {
-    if (mapping.host_port() < 0 || mapping.host_port() > 65535 || mapping.container_port() < 0 || mapping.container_port() > 65535) {
+    if (mapping.host_port() < 0 || mapping.host_port() > 65535 || mapping.container_port() < 0 ||
+        mapping.container_port() > 65535) {
       return Fail(Code::kInvalidArgument, "port_mappings: a port is out of range");
     }
     if (!mapping.host_ip().empty() && !IsAddress(mapping.host_ip())) {
       return Fail(Code::kInvalidArgument, "port_mappings: host_ip \"", mapping.host_ip(), "\" is not an IP address");
     }
     if (!cri::Protocol_IsValid(mapping.protocol())) {
-      return Fail(Code::kInvalidArgument, "port_mappings: protocol ", static_cast<int>(mapping.protocol()), " is unknown");
+      return Fail(Code::kInvalidArgument, "port_mappings: protocol ", static_cast<int>(mapping.protocol()),
+                  " is unknown");
     }
   }
   const std::string& parent = config.linux().cgroup_parent();
   if (!parent.empty()) {
     if (systemd_cgroup && !parent.ends_with(".slice")) {
-      return Fail(Code::kInvalidArgument, "cgroup_parent \"", parent, "\" is not a slice, as the systemd cgroup driver needs");
+      return Fail(Code::kInvalidArgument, "cgroup_parent \"", parent,
+                  "\" is not a slice, as the systemd cgroup driver needs");
     }
     RETURN_IF_ERROR(kernel::ResolveCgroup(parent), "cgroup_parent");
   }

@@ -35,11 +35,14 @@ base::Result<std::string> PodHostname(const cri::PodSandboxConfig& config) {
   const bool host_network = config.linux().security_context().namespace_options().network() == cri::NODE;
   if (!config.hostname().empty() && !host_network) {
     // It is written into files of lines and words.
-    const bool clean = std::all_of(config.hostname().begin(), config.hostname().end(), [](char c) { return c > ' ' && c < 0x7f; });
-    if (!clean) return base::Fail(base::Code::kInvalidArgument, "hostname holds a blank or a character that is not printable ASCII");
+    const bool clean =
+        std::all_of(config.hostname().begin(), config.hostname().end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (!clean)
+      return base::Fail(base::Code::kInvalidArgument,
+                        "hostname holds a blank or a character that is not printable ASCII");
     if (config.hostname().size() > HOST_NAME_MAX) {
-      return base::Fail(base::Code::kInvalidArgument, "hostname \"", config.hostname().substr(0, HOST_NAME_MAX), "\" is longer than ",
-                        HOST_NAME_MAX, " bytes");
+      return base::Fail(base::Code::kInvalidArgument, "hostname \"", config.hostname().substr(0, HOST_NAME_MAX),
+                        "\" is longer than ", HOST_NAME_MAX, " bytes");
     }
     return config.hostname();
   }
@@ -53,7 +56,8 @@ base::Result<std::string> ResolvConf(const cri::PodSandboxConfig& config) {
   if (dns.servers().empty() && dns.searches().empty() && dns.options().empty()) return NodeFile("/etc/resolv.conf");
   for (const auto* list : {&dns.servers(), &dns.searches(), &dns.options()}) {
     for (const std::string& word : *list) {
-      if (word.find('\n') != std::string::npos) return base::Fail(base::Code::kInvalidArgument, "dns_config: a value holds a line break");
+      if (word.find('\n') != std::string::npos)
+        return base::Fail(base::Code::kInvalidArgument, "dns_config: a value holds a line break");
     }
   }
   std::string out;

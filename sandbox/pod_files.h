@@ -13,7 +13,8 @@ namespace berth::sandbox {
 // kInvalidArgument for a name longer than the kernel takes (64 bytes).
 base::Result<std::string> PodHostname(const cri::PodSandboxConfig& config);
 
-// "search", "nameserver" and "options" lines; a copy of the node's file when the request has no dns_config or an empty one.
+// "search", "nameserver" and "options" lines; a copy of the node's file when the request has no dns_config or an empty
+// one.
 base::Result<std::string> ResolvConf(const cri::PodSandboxConfig& config);
 
 // Names of the loopback and of the pod's addresses; a copy of the node's file when `ips` is empty (host network).

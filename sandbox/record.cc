@@ -74,12 +74,16 @@ base::Result<Sandbox> Decode(std::string_view text) {
   }
   out.pause = {.pid = static_cast<pid_t>(pid), .start_time = static_cast<uint64_t>(start_time)};
 
-  if (state == StateName(State::kReady)) out.state = State::kReady;
-  else if (state == StateName(State::kNotReady)) out.state = State::kNotReady;
-  else return base::Fail(base::Code::kInvalidArgument, kWhat, ": unknown state \"", state, "\"");
+  if (state == StateName(State::kReady))
+    out.state = State::kReady;
+  else if (state == StateName(State::kNotReady))
+    out.state = State::kNotReady;
+  else
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": unknown state \"", state, "\"");
   const auto bytes = base::Base64Decode(config_text);
   auto config = std::make_shared<cri::PodSandboxConfig>();
-  if (!bytes || !config->ParseFromString(*bytes)) return base::Fail(base::Code::kInvalidArgument, kWhat, ": config is damaged");
+  if (!bytes || !config->ParseFromString(*bytes))
+    return base::Fail(base::Code::kInvalidArgument, kWhat, ": config is damaged");
   out.config = std::move(config);
   // It becomes the name of a folder.
   if (out.id.empty() || out.id.front() == '.' || out.id.find('/') != std::string::npos) {

@@ -15,9 +15,11 @@ base::Status Sandboxes::Recover(const Report& report) {
   for (const state::BadRecord& bad : loaded.bad) {
     report(base::Cat("sandbox ", bad.id, ": record set aside at ", bad.path.native(), ": ", bad.error.message));
   }
-  for (const std::string& id : loaded.recovered) report(base::Cat("sandbox ", id, ": the newest record was torn, the one before is used"));
+  for (const std::string& id : loaded.recovered)
+    report(base::Cat("sandbox ", id, ": the newest record was torn, the one before is used"));
   for (const auto& [id, sandbox] : store_.Snapshot()) {
-    if (base::Status recovered = RecoverOne(id, sandbox, report); !recovered) report(base::Cat("sandbox ", id, ": ", recovered.error().Text()));
+    if (base::Status recovered = RecoverOne(id, sandbox, report); !recovered)
+      report(base::Cat("sandbox ", id, ": ", recovered.error().Text()));
   }
   const auto known = [&](const std::string& id) { return store_.Get(id) != nullptr; };
   ASSIGN_OR_RETURN(const auto orphans, state::OrphanedLedgers(parts_.run_folder, parts_.state_folder, known));
@@ -27,7 +29,8 @@ base::Status Sandboxes::Recover(const Report& report) {
       report(base::Cat("sandbox ", id, ": ", ledger.error().Text()));
       continue;
     }
-    report(base::Cat("sandbox ", id, ": left without a record, ", (*ledger)->entries().size(), " effects are being undone"));
+    report(base::Cat("sandbox ", id, ": left without a record, ", (*ledger)->entries().size(),
+                     " effects are being undone"));
     UndoLater(id, *ledger, "left by a daemon that was cut short");
   }
   for (const std::string& id : loaded.without_record) {
@@ -53,7 +56,8 @@ base::Status Sandboxes::RecoverOne(const std::string& id, const Sandbox& sandbox
   const bool same_boot = parts_.same_boot && sandbox.boot_id == parts_.boot_id;
   ASSIGN_OR_RETURN(LedgerPtr ledger, LoadLedger(id, same_boot));
   if (const size_t damaged = ledger->damaged(); damaged > 0) {
-    report(base::Cat("sandbox ", id, ": ", damaged, " unreadable lines or files of its ledger; what they told cannot be undone"));
+    report(base::Cat("sandbox ", id, ": ", damaged,
+                     " unreadable lines or files of its ledger; what they told cannot be undone"));
   }
   // A creation that never succeeded: nobody was told of it.
   if (same_boot && !ledger->owned() && !ledger->empty()) {
@@ -78,8 +82,10 @@ base::Status Sandboxes::RecoverOne(const std::string& id, const Sandbox& sandbox
   }
   if (sandbox.pause.pid != 0) {
     auto pause = base::OpenProcess(sandbox.pause.pid, sandbox.pause.start_time);
-    if (pause) WatchPause(id, *std::move(pause));
-    else alive = false;
+    if (pause)
+      WatchPause(id, *std::move(pause));
+    else
+      alive = false;
   }
   if (!alive) {
     SetNotReady(id);

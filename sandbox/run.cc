@@ -1,4 +1,5 @@
-// RunPodSandbox: files -> cgroup -> namespaces -> shm -> pause (shared pid namespace) -> CNI ADD beside the record's fsync.
+// RunPodSandbox: files -> cgroup -> namespaces -> shm -> pause (shared pid namespace) -> CNI ADD beside the record's
+// fsync.
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,7 +54,8 @@ base::Result<std::string> Sandboxes::Run(const cri::PodSandboxConfig& config, co
     return Fail(Code::kInvalidArgument, "no runtime handler \"", runtime_handler, "\" is configured");
   }
   const auto& metadata = config.metadata();
-  const std::string name = base::Cat(metadata.namespace_(), "/", metadata.name(), "/", metadata.uid(), "/", metadata.attempt());
+  const std::string name =
+      base::Cat(metadata.namespace_(), "/", metadata.name(), "/", metadata.uid(), "/", metadata.attempt());
   auto request = std::make_shared<const std::pair<cri::PodSandboxConfig, std::string>>(config, runtime_handler);
   return operations_.Run({.key = "run/" + name,
                           .fingerprint = request_digest,
@@ -73,17 +75,18 @@ base::Result<std::string> Sandboxes::Run(const cri::PodSandboxConfig& config, co
 }
 
 base::Result<std::string> Sandboxes::RunBody(const cri::PodSandboxConfig& config, const std::string& handler,
-                                             const std::string& request_digest, const base::Context& context, state::Stage& stage) {
+                                             const std::string& request_digest, const base::Context& context,
+                                             state::Stage& stage) {
   const auto& metadata = config.metadata();
   const auto same = store_.Snapshot().FindIf([&](const std::string&, const Sandbox& other) {
     const auto& its = other.config->metadata();
-    return !other.creating && its.name() == metadata.name() && its.namespace_() == metadata.namespace_() && its.uid() == metadata.uid() &&
-           its.attempt() == metadata.attempt();
+    return !other.creating && its.name() == metadata.name() && its.namespace_() == metadata.namespace_() &&
+           its.uid() == metadata.uid() && its.attempt() == metadata.attempt();
   });
   if (same) {
     if (same->request_digest == request_digest && same->state == State::kReady) return same->id;
-    return Fail(Code::kAlreadyExists, "sandbox ", metadata.namespace_(), "/", metadata.name(), " attempt ", metadata.attempt(), " exists: ",
-                same->id, " (", StateName(same->state), ")");
+    return Fail(Code::kAlreadyExists, "sandbox ", metadata.namespace_(), "/", metadata.name(), " attempt ",
+                metadata.attempt(), " exists: ", same->id, " (", StateName(same->state), ")");
   }
   Making making{.config = config};
   Sandbox& sandbox = making.sandbox;
@@ -97,7 +100,8 @@ base::Result<std::string> Sandboxes::RunBody(const cri::PodSandboxConfig& config
   sandbox.selinux_label = SelinuxLabel(config);
   sandbox.creating = true;
   ASSIGN_OR_RETURN(making.ledger, LoadLedger(sandbox.id, true));
-  if (base::Status built = Build(making, context, stage); !built) return tl::make_unexpected(Abandon(making, std::move(built).error()));
+  if (base::Status built = Build(making, context, stage); !built)
+    return tl::make_unexpected(Abandon(making, std::move(built).error()));
   return sandbox.id;
 }
 
@@ -134,14 +138,14 @@ base::Status Sandboxes::Build(Making& making, const base::Context& context, stat
   RETURN_IF_ERROR(base::WriteFile(hosts_file, hosts, 0644));
   RETURN_IF_ERROR(making.HandOver(hosts_file));
   ledgers_.With([&](auto& all) { all[sandbox.id] = making.ledger; });
-  const auto publish = [&](const Sandbox&) -> base::Result<Sandbox> {
-    return sandbox;
-  };
-  if (auto kept = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !kept) return tl::make_unexpected(kept.error());
+  const auto publish = [&](const Sandbox&) -> base::Result<Sandbox> { return sandbox; };
+  if (auto kept = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !kept)
+    return tl::make_unexpected(kept.error());
   // After the whole record: a crash in between undoes what nobody was told of, instead of showing half of it.
   RETURN_IF_ERROR(making.ledger->Own());
   sandbox.creating = false;
-  if (auto shown = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !shown) return tl::make_unexpected(shown.error());
+  if (auto shown = store_.Update(sandbox.id, publish, state::Persist::kBestEffort); !shown)
+    return tl::make_unexpected(shown.error());
   if (making.pause.pid() > 0) WatchPause(sandbox.id, making.pause.Release());
   return {};
 }
@@ -157,8 +161,10 @@ base::Status Sandboxes::MakeFiles(Making& making, const base::Context& context) 
   RETURN_IF_ERROR(base::WriteFile(files / "resolv.conf", resolv_conf, 0644));
   for (const char* name : {"hostname", "resolv.conf"}) RETURN_IF_ERROR(making.HandOver(files / name));
   if (!making.config.log_directory().empty()) {
-    ASSIGN_OR_RETURN(const auto folder, parts_.paths->EnsureFolder(making.config.log_directory(), 0755, context), "log_directory");
-    if (folder.kind != kernel::ForeignPath::Kind::kFolder) return Fail(Code::kInvalidArgument, "log_directory: ", making.config.log_directory(), " is not a folder");
+    ASSIGN_OR_RETURN(const auto folder, parts_.paths->EnsureFolder(making.config.log_directory(), 0755, context),
+                     "log_directory");
+    if (folder.kind != kernel::ForeignPath::Kind::kFolder)
+      return Fail(Code::kInvalidArgument, "log_directory: ", making.config.log_directory(), " is not a folder");
   }
   return {};
 }
@@ -166,7 +172,8 @@ base::Status Sandboxes::MakeFiles(Making& making, const base::Context& context) 
 base::Status Sandboxes::MakeCgroup(Making& making, const base::Context& context) {
   Sandbox& sandbox = making.sandbox;
   sandbox.cgroup_parent = making.config.linux().cgroup_parent();
-  if (sandbox.cgroup_parent.empty()) sandbox.cgroup_parent = parts_.systemd_cgroup ? "system.slice" : "/berth/" + sandbox.id;
+  if (sandbox.cgroup_parent.empty())
+    sandbox.cgroup_parent = parts_.systemd_cgroup ? "system.slice" : "/berth/" + sandbox.id;
   ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(sandbox.cgroup_parent));
   if (parts_.cgroups->Exists(group) && !MadeByOurs(sandbox.cgroup_parent, group)) return {};  // the kubelet's
   if (parts_.systemd_cgroup) {
@@ -186,7 +193,8 @@ bool Sandboxes::MadeByOurs(const std::string& parent, const base::Path& group) {
     const LedgerPtr ledger = FindLedger(id);
     const auto entries = ledger ? ledger->entries() : std::vector<state::Entry>();
     const auto makes = [&](const state::Entry& entry) {
-      return (entry.kind == "cgroup parent" && entry.target == group.native()) || (entry.kind == "slice" && entry.target == group.filename());
+      return (entry.kind == "cgroup parent" && entry.target == group.native()) ||
+             (entry.kind == "slice" && entry.target == group.filename());
     };
     if (std::any_of(entries.begin(), entries.end(), makes)) return true;
   }
@@ -246,7 +254,8 @@ base::Status Sandboxes::MapOwners(Making& making) {
 
 base::Status Sandboxes::StartPause(Making& making, const base::Context& context) {
   Sandbox& sandbox = making.sandbox;
-  const std::string path = container::CgroupsPath(sandbox.cgroup_parent, "berth-pause", sandbox.id, parts_.systemd_cgroup);
+  const std::string path =
+      container::CgroupsPath(sandbox.cgroup_parent, "berth-pause", sandbox.id, parts_.systemd_cgroup);
   ASSIGN_OR_RETURN(const base::Path group, kernel::ResolveCgroup(path));
   RETURN_IF_ERROR(making.ledger->Intend({.kind = "cgroup", .target = path}));
   const auto place = [&](pid_t pid) -> base::Status {

@@ -18,12 +18,17 @@ namespace berth::sandbox {
 // A sandbox that is not ready never becomes ready again; the kubelet makes a new one with the next attempt.
 enum class State { kReady, kNotReady };
 
-constexpr std::string_view StateName(State state) { return state == State::kReady ? "ready" : "not_ready"; }
-constexpr bool CanChange(State from, State to) { return from == State::kReady && to == State::kNotReady; }
+constexpr std::string_view StateName(State state) {
+  return state == State::kReady ? "ready" : "not_ready";
+}
+constexpr bool CanChange(State from, State to) {
+  return from == State::kReady && to == State::kNotReady;
+}
 
 struct Sandbox {
   std::string id;
-  std::shared_ptr<const cri::PodSandboxConfig> config;  // as the caller sent it; linux.overhead and .resources as last updated
+  std::shared_ptr<const cri::PodSandboxConfig>
+      config;                   // as the caller sent it; linux.overhead and .resources as last updated
   std::string request_digest;   // of the whole request: a retry is recognised by it
   std::string runtime_handler;  // as requested; "" is the default
   std::string runtime;          // what that means here, never empty
@@ -39,8 +44,8 @@ struct Sandbox {
   std::string boot_id;  // of the boot that namespaces and pause belong to
 
   int64_t created_at = 0;  // Unix nanoseconds
-  bool creating = false;   // RunPodSandbox has not succeeded yet: not to be shown. Not recorded: a ledger that is not owned
-                           // says the same after a restart
+  bool creating = false;   // RunPodSandbox has not succeeded yet: not to be shown. Not recorded: a ledger that is not
+                           // owned says the same after a restart
   State state = State::kReady;
   std::vector<std::string> ips;  // primary first; empty for host network and once stopped
   std::string cni_result;        // the last plugin's JSON

@@ -15,7 +15,11 @@ using base::Fail;
 
 Sandboxes::Sandboxes(Parts parts)
     : parts_(std::move(parts)),
-      store_({.folder = parts_.state_folder, .kind = "sandbox", .encode = Encode, .decode = Decode, .changed = parts_.changed}) {}
+      store_({.folder = parts_.state_folder,
+              .kind = "sandbox",
+              .encode = Encode,
+              .decode = Decode,
+              .changed = parts_.changed}) {}
 
 Sandboxes::~Sandboxes() = default;
 
@@ -25,7 +29,9 @@ void Sandboxes::End() {
 }
 
 base::Result<Sandboxes::LedgerPtr> Sandboxes::LoadLedger(const std::string& id, bool same_boot) const {
-  ASSIGN_OR_RETURN(LedgerPtr ledger, state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, same_boot));
+  ASSIGN_OR_RETURN(
+      LedgerPtr ledger,
+      state::Ledger::Load({.run = RunFolder(id) / "ledger", .state = StateFolder(id) / "ledger"}, same_boot));
   return ledger;
 }
 
@@ -59,7 +65,9 @@ base::Result<container::Pod> Sandboxes::PodOf(const Sandbox& sandbox) const {
   std::optional<container::UserNamespace> user;
   if (!sandbox.user_namespace.empty()) {
     const base::Path images = RunFolder(sandbox.id) / "images";
-    user = {.path = sandbox.user_namespace, .map = UserMapOf(*sandbox.config), .images = base::Exists(images) ? images : base::Path()};
+    user = {.path = sandbox.user_namespace,
+            .map = UserMapOf(*sandbox.config),
+            .images = base::Exists(images) ? images : base::Path()};
   }
   const bool host_ipc = sandbox.config->linux().security_context().namespace_options().ipc() == cri::NODE;
   return container::Pod{
@@ -87,7 +95,9 @@ base::Result<container::Pod> Sandboxes::PodOf(const Sandbox& sandbox) const {
 }
 
 network::Observer Sandboxes::CniSteps(state::Stage& stage) {
-  return [&stage](std::string_view plugin, std::string_view command) { stage.Enter(base::Cat("cni ", command, " ", plugin)); };
+  return [&stage](std::string_view plugin, std::string_view command) {
+    stage.Enter(base::Cat("cni ", command, " ", plugin));
+  };
 }
 
 void Sandboxes::SetNotReady(const std::string& id, bool with_address) {

@@ -31,15 +31,15 @@ namespace berth::sandbox {
 
 // Everything that sandboxes stand on. Pointers are not owned and outlive the Sandboxes.
 struct Parts {
-  base::Path state_folder;   // <state root>/sandboxes
-  base::Path run_folder;     // <run root>/sandboxes
-  base::Path netns_folder;   // /run/netns
-  base::Path pause;          // the berth-pause binary
-  base::Path helper;         // the berth-helper binary
-  base::Path images_folder;  // the image store's
+  base::Path state_folder;                                  // <state root>/sandboxes
+  base::Path run_folder;                                    // <run root>/sandboxes
+  base::Path netns_folder;                                  // /run/netns
+  base::Path pause;                                         // the berth-pause binary
+  base::Path helper;                                        // the berth-helper binary
+  base::Path images_folder;                                 // the image store's
   std::function<bool()> maps_owners = [] { return true; };  // whether that can be mounted with mapped owners
   std::string boot_id;
-  bool same_boot = true;     // the run root belongs to this boot
+  bool same_boot = true;  // the run root belongs to this boot
   bool systemd_cgroup = false;
   uint64_t shm_size = 64 << 20;
   Sysctls default_sysctls;
@@ -56,19 +56,21 @@ struct Parts {
   const state::Timelines* timelines = nullptr;
   base::Executor* work = nullptr;      // bodies of Run
   base::Executor* end_work = nullptr;  // bodies of Stop and Remove
-  base::Executor* disk = nullptr;  // what those wait for: records
+  base::Executor* disk = nullptr;      // what those wait for: records
   boost::asio::io_context* loop = nullptr;
   // state::Store::Options: may only note the change.
-  std::function<void(const std::shared_ptr<const Sandbox>& before, const std::shared_ptr<const Sandbox>& after)> changed = nullptr;
+  std::function<void(const std::shared_ptr<const Sandbox>& before, const std::shared_ptr<const Sandbox>& after)>
+      changed = nullptr;
   std::function<void(const std::string& id)> ended;  // a pod is no longer ready, and says so; any thread, does not wait
 };
 
-// The undoers of what sandboxes write into their ledgers beside those of containers: "namespace", "cni", "cgroup parent",
-// "slice".
-state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups, const kernel::Systemd& systemd);
+// The undoers of what sandboxes write into their ledgers beside those of containers: "namespace", "cni", "cgroup
+// parent", "slice".
+state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups,
+                              const kernel::Systemd& systemd);
 
-// Thread-safe. Calls that can wait take the caller's context and block; those on one pod join each other. Ids may be unique
-// prefixes: kNotFound, kInvalidArgument when ambiguous.
+// Thread-safe. Calls that can wait take the caller's context and block; those on one pod join each other. Ids may be
+// unique prefixes: kNotFound, kInvalidArgument when ambiguous.
 class Sandboxes {
  public:
   explicit Sandboxes(Parts parts);
@@ -81,8 +83,8 @@ class Sandboxes {
   // The same request for a sandbox that is ready gets its id. Returns the id.
   base::Result<std::string> Run(const cri::PodSandboxConfig& config, const std::string& runtime_handler,
                                 const std::string& request_digest, const base::Context& context);
-  // Kills what runs in the pod and takes its network away. An error leaves it stoppable: call again. Unknown, or stopped
-  // already, is success at once.
+  // Kills what runs in the pod and takes its network away. An error leaves it stoppable: call again. Unknown, or
+  // stopped already, is success at once.
   base::Status Stop(const std::string& id, const base::Context& context);
   // Stops, removes the containers, then the sandbox. Unknown is success.
   base::Status Remove(const std::string& id, const base::Context& context);
@@ -117,7 +119,8 @@ class Sandboxes {
   base::Result<LedgerPtr> LoadLedger(const std::string& id, bool same_boot) const;
   LedgerPtr FindLedger(const std::string& id);
   base::Result<std::string> RunBody(const cri::PodSandboxConfig& config, const std::string& handler,
-                                    const std::string& request_digest, const base::Context& context, state::Stage& stage);
+                                    const std::string& request_digest, const base::Context& context,
+                                    state::Stage& stage);
   base::Status Build(Making& making, const base::Context& context, state::Stage& stage);
   base::Status MakeFiles(Making& making, const base::Context& context);
   base::Status MakeCgroup(Making& making, const base::Context& context);
@@ -133,7 +136,9 @@ class Sandboxes {
   base::Result<std::string> StopBody(const std::string& id, const base::Context& context, state::Stage& stage);
   base::Result<std::string> RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage);
   base::Result<std::string> RunOperation(std::string_view verb, const std::string& id,
-                                         base::Result<std::string> (Sandboxes::*body)(const std::string&, const base::Context&, state::Stage&),
+                                         base::Result<std::string> (Sandboxes::*body)(const std::string&,
+                                                                                      const base::Context&,
+                                                                                      state::Stage&),
                                          const base::Context& context);
   state::Undoers TimedUndoers(state::Stage& stage) const;
   static network::Observer CniSteps(state::Stage& stage);  // "cni ADD bridge"
@@ -142,7 +147,8 @@ class Sandboxes {
   void Forget(const std::string& id);
   // What a former daemon did not finish: nobody knows of it.
   void UndoLater(const std::string& id, const LedgerPtr& ledger, std::string why);
-  base::Status RecoverOne(const std::string& id, const Sandbox& sandbox, const std::function<void(const std::string&)>& report);
+  base::Status RecoverOne(const std::string& id, const Sandbox& sandbox,
+                          const std::function<void(const std::string&)>& report);
 
   const Parts parts_;
   const base::Context life_ = base::Context::Make();  // cancelled by End

@@ -15,7 +15,8 @@ namespace {
 constexpr auto kSliceTime = std::chrono::seconds(10);
 }  // namespace
 
-state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups, const kernel::Systemd& systemd) {
+state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTree& cgroups,
+                              const kernel::Systemd& systemd) {
   return {
       {"slice",
        [&cgroups, &systemd](const state::Entry& entry, const base::Context& context) -> base::Status {
@@ -34,11 +35,10 @@ state::Undoers SandboxUndoers(network::Network& network, const kernel::CgroupTre
          }
          return {};
        }},
-      {"namespace", [](const state::Entry& entry, const base::Context&) { return kernel::UnpinNamespace(entry.target); }},
-      {"cni",
-       [&network](const state::Entry& entry, const base::Context& context) {
-         return network.Del(RequestOf(entry), context);
-       }},
+      {"namespace",
+       [](const state::Entry& entry, const base::Context&) { return kernel::UnpinNamespace(entry.target); }},
+      {"cni", [&network](const state::Entry& entry,
+                         const base::Context& context) { return network.Del(RequestOf(entry), context); }},
   };
 }
 
@@ -52,22 +52,27 @@ bool EndsWithStop(const state::Entry& entry) {
 }  // namespace
 
 base::Result<std::string> Sandboxes::RunOperation(std::string_view verb, const std::string& id,
-                                                  base::Result<std::string> (Sandboxes::*body)(const std::string&, const base::Context&, state::Stage&),
+                                                  base::Result<std::string> (Sandboxes::*body)(const std::string&,
+                                                                                               const base::Context&,
+                                                                                               state::Stage&),
                                                   const base::Context& context) {
   auto sandbox = Find(id);
   if (!sandbox) {
-    // "This call is idempotent, and must not return an error if the sandbox has already been stopped/removed." (CRI API)
+    // "This call is idempotent, and must not return an error if the sandbox has already been stopped/removed." (CRI
+    // API)
     if (sandbox.error().code == Code::kNotFound) return id;
     return tl::make_unexpected(std::move(sandbox).error());
   }
   const std::string whole = (*sandbox)->id;
-  return operations_.Run({.key = base::Cat(verb, "/", whole),
-                          .what = base::Cat(verb, " sandbox ", whole),
-                          .timeout = parts_.run_timeout,
-                          .submit = [this](std::function<void()> work) { return parts_.end_work->Submit(std::move(work)); },
-                          .body = [this, whole, body](const base::Context& own, state::Stage& stage) { return (this->*body)(whole, own, stage); },
-                          .finished = parts_.timelines->Keeper(base::Cat(verb, "PodSandbox"), whole, context.id())},
-                         context);
+  return operations_.Run(
+      {.key = base::Cat(verb, "/", whole),
+       .what = base::Cat(verb, " sandbox ", whole),
+       .timeout = parts_.run_timeout,
+       .submit = [this](std::function<void()> work) { return parts_.end_work->Submit(std::move(work)); },
+       .body = [this, whole, body](const base::Context& own,
+                                   state::Stage& stage) { return (this->*body)(whole, own, stage); },
+       .finished = parts_.timelines->Keeper(base::Cat(verb, "PodSandbox"), whole, context.id())},
+      context);
 }
 
 base::Status Sandboxes::Stop(const std::string& id, const base::Context& context) {
@@ -102,7 +107,8 @@ state::Undoers Sandboxes::TimedUndoers(state::Stage& stage) const {
   return out;
 }
 
-base::Result<std::string> Sandboxes::StopBody(const std::string& id, const base::Context& context, state::Stage& stage) {
+base::Result<std::string> Sandboxes::StopBody(const std::string& id, const base::Context& context,
+                                              state::Stage& stage) {
   // First, so that no container is created behind the look at them.
   SetNotReady(id);
   stage.Enter("stop containers");
@@ -126,7 +132,8 @@ base::Result<std::string> Sandboxes::StopBody(const std::string& id, const base:
   return id;
 }
 
-base::Result<std::string> Sandboxes::RemoveBody(const std::string& id, const base::Context& context, state::Stage& stage) {
+base::Result<std::string> Sandboxes::RemoveBody(const std::string& id, const base::Context& context,
+                                                state::Stage& stage) {
   if (const LedgerPtr ledger = FindLedger(id)) {
     const state::UndoReport report = ledger->Undo(TimedUndoers(stage), context);
     // The name is free all the same; what is left is tried again behind, and over restarts.
@@ -142,7 +149,9 @@ void Sandboxes::Forget(const std::string& id) {
   ledgers_.With([&](auto& all) { all.erase(id); });
   parts_.timelines->Forget(id);
   // What the ledger's entries were in; a folder that still holds something stays for the leftovers.
-  for (const base::Path& folder : {RunFolder(id) / "ns", RunFolder(id) / "shm", RunFolder(id) / "images", RunFolder(id), StateFolder(id)}) rmdir(folder.c_str());
+  for (const base::Path& folder :
+       {RunFolder(id) / "ns", RunFolder(id) / "shm", RunFolder(id) / "images", RunFolder(id), StateFolder(id)})
+    rmdir(folder.c_str());
 }
 
 }  // namespace berth::sandbox

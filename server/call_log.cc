@@ -29,7 +29,8 @@ bool IsOpenEnded(std::string_view method) {
 
 // Names one call for good, in the logs of plugins too: not the same after a restart.
 std::string NextId() {
-  static const int64_t begin = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  static const int64_t begin =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   static std::atomic<uint64_t> next = 1;
   return base::Cat(begin, "-", next.fetch_add(1));
 }
@@ -45,8 +46,13 @@ std::string Quote(std::string_view text) {
 
 }  // namespace
 
-CallLog::CallLog(std::string_view method, const Telemetry& telemetry, const std::optional<telemetry::TraceContext>& caller)
-    : telemetry_(telemetry), figures_(telemetry.metrics->OfMethod(method)), method_(method), id_(NextId()), start_(base::Monotonic::now()) {
+CallLog::CallLog(std::string_view method, const Telemetry& telemetry,
+                 const std::optional<telemetry::TraceContext>& caller)
+    : telemetry_(telemetry),
+      figures_(telemetry.metrics->OfMethod(method)),
+      method_(method),
+      id_(NextId()),
+      start_(base::Monotonic::now()) {
   if (figures_ != nullptr) figures_->Begun();
   if (telemetry_.tracer != nullptr) telemetry_.tracer->CallBegun(id_, IsQuiet(method), caller);
 }
@@ -69,7 +75,8 @@ void CallLog::Write(const base::Error* error) {
     spdlog::log(level, "call={} request={}{} ms={:.1f} code=OK", method_, id_, fields_, took_ms);
   } else {
     const auto level = open_ended && error->code == base::Code::kCancelled ? spdlog::level::info : spdlog::level::warn;
-    spdlog::log(level, "call={} request={}{} ms={:.1f} code={} error={}", method_, id_, fields_, took_ms, base::CodeName(error->code), Quote(error->Text()));
+    spdlog::log(level, "call={} request={}{} ms={:.1f} code={} error={}", method_, id_, fields_, took_ms,
+                base::CodeName(error->code), Quote(error->Text()));
   }
 }
 

@@ -1,4 +1,5 @@
-// One structured line for each call, its figures and its span: method, ids, duration, code. Requests themselves are not logged: they can hold secrets.
+// One structured line for each call, its figures and its span: method, ids, duration, code. Requests themselves are not
+// logged: they can hold secrets.
 #pragma once
 
 #include <cstdint>

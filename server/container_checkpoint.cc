@@ -15,7 +15,8 @@ base::Result<cri::CheckpointContainerResponse> CheckpointContainer(Services& ser
   if (container->state != container::State::kRunning) {
     return Fail(Code::kFailedPrecondition, "container ", container->id, " is not running");
   }
-  RETURN_IF_ERROR(services.containers.Checkpoint(container->id, request.location(), std::chrono::seconds(request.timeout()), context));
+  RETURN_IF_ERROR(services.containers.Checkpoint(container->id, request.location(),
+                                                 std::chrono::seconds(request.timeout()), context));
   return cri::CheckpointContainerResponse();
 }
 

@@ -5,8 +5,8 @@
 namespace berth::server {
 namespace {
 
-// The pod is as RunPodSandbox made it. What a caller sends of it again is the same, but for the folder of its logs, which
-// belongs to what it asks for now.
+// The pod is as RunPodSandbox made it. What a caller sends of it again is the same, but for the folder of its logs,
+// which belongs to what it asks for now.
 container::Pod WithLogs(container::Pod pod, const cri::PodSandboxConfig& sent) {
   if (sent.log_directory().empty() || sent.log_directory() == pod.config->log_directory()) return pod;
   auto config = std::make_shared<cri::PodSandboxConfig>(*pod.config);
@@ -25,13 +25,15 @@ base::Status CheckImages(const Services& services, const cri::ContainerConfig& c
 
 }  // namespace
 
-base::Result<cri::CreateContainerResponse> CreateContainer(Services& services, const cri::CreateContainerRequest& request,
+base::Result<cri::CreateContainerResponse> CreateContainer(Services& services,
+                                                           const cri::CreateContainerRequest& request,
                                                            const base::Context& context) {
   if (!request.has_config()) return base::Fail(base::Code::kInvalidArgument, "config is missing");
   ASSIGN_OR_RETURN(const auto sandbox, services.sandboxes.Find(request.pod_sandbox_id()));
   ASSIGN_OR_RETURN(const container::Pod pod, services.sandboxes.PodOf(*sandbox));
   RETURN_IF_ERROR(CheckImages(services, request.config()));
-  ASSIGN_OR_RETURN(std::string id, services.containers.Create(request.config(), WithLogs(pod, request.sandbox_config()), RequestDigest(request), context));
+  ASSIGN_OR_RETURN(std::string id, services.containers.Create(request.config(), WithLogs(pod, request.sandbox_config()),
+                                                              RequestDigest(request), context));
   cri::CreateContainerResponse reply;
   reply.set_container_id(std::move(id));
   return reply;

@@ -8,7 +8,8 @@ base::Result<cri::ListContainersResponse> ListContainers(Services& services, con
                                                          const base::Context&) {
   cri::ListContainersResponse reply;
   const cri::ContainerFilter& filter = request.filter();
-  for (const auto& container : FilterContainers(services, filter.id(), filter.pod_sandbox_id(), filter.label_selector())) {
+  for (const auto& container :
+       FilterContainers(services, filter.id(), filter.pod_sandbox_id(), filter.label_selector())) {
     const cri::ContainerConfig& config = *container->config;
     if (filter.has_state() && filter.state().state() != CriState(container->state)) continue;
     cri::Container& item = *reply.add_containers();

@@ -9,9 +9,12 @@ namespace berth::server {
 
 inline cri::ContainerState CriState(container::State state) {
   switch (state) {
-    case container::State::kCreated: return cri::CONTAINER_CREATED;
-    case container::State::kRunning: return cri::CONTAINER_RUNNING;
-    case container::State::kExited: return cri::CONTAINER_EXITED;
+    case container::State::kCreated:
+      return cri::CONTAINER_CREATED;
+    case container::State::kRunning:
+      return cri::CONTAINER_RUNNING;
+    case container::State::kExited:
+      return cri::CONTAINER_EXITED;
   }
   return cri::CONTAINER_UNKNOWN;
 }

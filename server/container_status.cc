@@ -27,7 +27,8 @@ base::Result<std::string> VerboseInfo(const Services& services, const container:
 
 }  // namespace
 
-base::Result<cri::ContainerStatusResponse> ContainerStatus(Services& services, const cri::ContainerStatusRequest& request,
+base::Result<cri::ContainerStatusResponse> ContainerStatus(Services& services,
+                                                           const cri::ContainerStatusRequest& request,
                                                            const base::Context&) {
   ASSIGN_OR_RETURN(const auto container, services.containers.Find(request.container_id()));
   cri::ContainerStatusResponse reply;

@@ -12,14 +12,13 @@ namespace berth::server {
 
 class Daemon {
  public:
-  // Takes the state root's lock and restores everything. Broken records are told in the log and set aside: an error means
-  // that the daemon cannot work at all (a folder cannot be used, another berthd runs).
+  // Takes the state root's lock and restores everything. Broken records are told in the log and set aside: an error
+  // means that the daemon cannot work at all (a folder cannot be used, another berthd runs).
   static base::Result<std::unique_ptr<Daemon>> Make(config::Config config);
   ~Daemon();
 
-  // Serves until SIGTERM or SIGINT, then takes no new calls, gives those in flight a few seconds and returns. Containers and
-  // their monitors go on.
-  // `hangup` is called for each SIGHUP, on the loop.
+  // Serves until SIGTERM or SIGINT, then takes no new calls, gives those in flight a few seconds and returns.
+  // Containers and their monitors go on. `hangup` is called for each SIGHUP, on the loop.
   base::Status Serve(std::function<void()> hangup);
 
  private:

@@ -8,9 +8,9 @@
 #include "kernel/user_namespace.h"
 #include "server/daemon_parts.h"
 #include "server/event_reply.h"
-#include "server/state_lock.h"
 #include "server/stream_callbacks.h"
 #include "server/telemetry/measured.h"
+#include "state/root_lock.h"
 
 namespace berth::server {
 
@@ -44,7 +44,7 @@ base::Status Daemon::Parts::MakeBase() {
   for (const base::Path& folder : {config.state_root, config.run_root, config.state_root / "trash"}) {
     RETURN_IF_ERROR(base::MakeDirs(folder, 0711));
   }
-  ASSIGN_OR_RETURN(lock, LockStateRoot(config.state_root));
+  ASSIGN_OR_RETURN(lock, state::LockRoot(config.state_root));
   ASSIGN_OR_RETURN(boot_id, kernel::BootId());
   const auto recorded = base::ReadFile(config.run_root / "boot_id", 256);
   same_boot = recorded && *recorded == boot_id;
@@ -206,7 +206,8 @@ base::Status Daemon::Parts::MakeContainers() {
 }
 
 base::Status Daemon::Parts::MakeSandboxes() {
-  ASSIGN_OR_RETURN(auto default_sysctls, sandbox::ParseSysctls(config.container.default_sysctls), "container.default_sysctls");
+  ASSIGN_OR_RETURN(auto default_sysctls, sandbox::ParseSysctls(config.container.default_sysctls),
+                   "container.default_sysctls");
   sandboxes = std::make_unique<sandbox::Sandboxes>(
       sandbox::Parts{.state_folder = config.state_root / "sandboxes",
                      .run_folder = config.run_root / "sandboxes",

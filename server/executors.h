@@ -25,22 +25,22 @@ struct Executors {
         pods({.name = "pods", .threads = kPods}),
         pod_ends({.name = "pod ends", .threads = kPods}) {}
 
-  base::Executor removal;    // deleting trees and images
-  base::Executor stops;      // one thread for each container that is being stopped
-  base::Executor disk;       // records beside slow steps, and exits: what bodies of operations wait for
-  base::Executor work;       // bodies of operations on containers
+  base::Executor removal;  // deleting trees and images
+  base::Executor stops;    // one thread for each container that is being stopped
+  base::Executor disk;     // records beside slow steps, and exits: what bodies of operations wait for
+  base::Executor work;     // bodies of operations on containers
   // Pods wait for plugins that are not ours: those of the whole node may hang without one thread missing elsewhere.
   base::Executor pod_end_work;  // bodies of StopPodSandbox and RemovePodSandbox
   base::Executor pod_work;      // bodies of RunPodSandbox
   base::Executor leftovers;     // undoing, behind, what could not be undone
-  base::Executor query;      // calls that read but may wait
-  base::Executor exec;       // ExecSync
-  base::Executor streams;    // what streaming clients wait for: starting an exec, connecting to a pod
-  base::Executor pull;       // PullImage
-  base::Executor waiters;    // StopContainer: waits for a grace period, does nothing
-  base::Executor lifecycle;  // calls that wait for operations on containers
-  base::Executor pods;       // calls that wait for RunPodSandbox's
-  base::Executor pod_ends;   // calls that wait for StopPodSandbox's and RemovePodSandbox's
+  base::Executor query;         // calls that read but may wait
+  base::Executor exec;          // ExecSync
+  base::Executor streams;       // what streaming clients wait for: starting an exec, connecting to a pod
+  base::Executor pull;          // PullImage
+  base::Executor waiters;       // StopContainer: waits for a grace period, does nothing
+  base::Executor lifecycle;     // calls that wait for operations on containers
+  base::Executor pods;          // calls that wait for RunPodSandbox's
+  base::Executor pod_ends;      // calls that wait for StopPodSandbox's and RemovePodSandbox's
 
  private:
   static constexpr size_t kPods = 256;  // threads come with the work and go without

@@ -49,7 +49,8 @@ bool HasSwapController(const kernel::CgroupTree& cgroups) {
 }  // namespace
 
 base::Path FindInstalled(const std::string& name) {
-  constexpr std::array<const char*, 6> kFolders = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"};
+  constexpr std::array<const char*, 6> kFolders = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+                                                   "/usr/bin",        "/sbin",          "/bin"};
   for (const char* folder : kFolders) {
     const base::Path path = base::Path(folder) / name;
     if (access(path.c_str(), X_OK) == 0) return path;
@@ -71,7 +72,8 @@ bool UsesSystemd(config::CgroupDriver driver, const kernel::CgroupTree& cgroups)
   return cgroups.unified() && base::Exists("/run/systemd/system");
 }
 
-base::Result<container::Runtimes> FindRuntimes(const config::Config& config, const base::Path& helper, bool systemd_cgroup) {
+base::Result<container::Runtimes> FindRuntimes(const config::Config& config, const base::Path& helper,
+                                               bool systemd_cgroup) {
   container::Runtimes out;
   for (const auto& [name, runtime] : config.runtimes) {
     const base::Path path = runtime.path.empty() ? FindInstalled(name) : runtime.path;
@@ -80,8 +82,9 @@ base::Result<container::Runtimes> FindRuntimes(const config::Config& config, con
       return Fail(Code::kFailedPrecondition, "runtimes.", name, ".path: ", path.native(), " cannot be executed");
     }
     const base::Path root = runtime.root.empty() ? config.run_root / "oci" / name : runtime.root;
-    out.emplace(name, std::make_shared<oci::RuntimeBinary>(
-                          oci::RuntimeBinary::Options{.name = name, .path = path, .root = root, .helper = helper, .systemd_cgroup = systemd_cgroup}));
+    out.emplace(name,
+                std::make_shared<oci::RuntimeBinary>(oci::RuntimeBinary::Options{
+                    .name = name, .path = path, .root = root, .helper = helper, .systemd_cgroup = systemd_cgroup}));
   }
   return out;
 }
@@ -89,7 +92,8 @@ base::Result<container::Runtimes> FindRuntimes(const config::Config& config, con
 base::Result<std::string> DefaultRuntime(const config::Config& config, const container::Runtimes& runtimes) {
   if (!config.default_runtime.empty()) {
     if (runtimes.contains(config.default_runtime)) return config.default_runtime;
-    return Fail(Code::kFailedPrecondition, "default_runtime \"", config.default_runtime, "\" is not configured or not installed");
+    return Fail(Code::kFailedPrecondition, "default_runtime \"", config.default_runtime,
+                "\" is not configured or not installed");
   }
   for (const char* name : {"crun", "runc"}) {
     if (runtimes.contains(name)) return std::string(name);
@@ -97,7 +101,8 @@ base::Result<std::string> DefaultRuntime(const config::Config& config, const con
   return runtimes.empty() ? std::string() : runtimes.begin()->first;
 }
 
-container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups, const config::Config::Container& config) {
+container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups,
+                                             const config::Config::Container& config) {
   return {.cgroup_v2 = cgroups.unified(),
           .swap_controller = HasSwapController(cgroups),
           .hugetlb_controller = cgroups.HasController("hugetlb"),

@@ -28,11 +28,13 @@ bool UsesSystemd(config::CgroupDriver driver, const kernel::CgroupTree& cgroups)
 
 // Those of the configured handlers whose program is there; a configured path that is missing is an error.
 // `helper`: berth-helper.
-base::Result<container::Runtimes> FindRuntimes(const config::Config& config, const base::Path& helper, bool systemd_cgroup);
+base::Result<container::Runtimes> FindRuntimes(const config::Config& config, const base::Path& helper,
+                                               bool systemd_cgroup);
 // The configured one (an error when it is not there), else crun, else runc, else "".
 base::Result<std::string> DefaultRuntime(const config::Config& config, const container::Runtimes& runtimes);
 
-container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups, const config::Config::Container& config);
+container::ResourceOptions ResourceOptionsOf(const kernel::CgroupTree& cgroups,
+                                             const config::Config::Container& config);
 std::vector<oci::Rlimit> RlimitsOf(const std::vector<std::string>& ulimits);
 std::map<std::string, container::Handler> HandlersOf(const std::map<std::string, config::Runtime>& runtimes);
 

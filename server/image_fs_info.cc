@@ -3,7 +3,8 @@
 
 namespace berth::server {
 
-base::Result<cri::ImageFsInfoResponse> ImageFsInfo(Services& services, const cri::ImageFsInfoRequest&, const base::Context&) {
+base::Result<cri::ImageFsInfoResponse> ImageFsInfo(Services& services, const cri::ImageFsInfoRequest&,
+                                                   const base::Context&) {
   const image::StoreUsage usage = services.images.Usage();
   cri::FilesystemUsage filesystem;
   filesystem.set_timestamp(base::UnixNanos());

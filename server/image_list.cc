@@ -16,14 +16,17 @@ cri::Image ImageReply(const image::Image& image) {
   reply.set_size(std::max<uint64_t>(1, image.size));
   // "uid xor username": the image's User without its group.
   const std::string user = image.config.user.substr(0, image.config.user.find(':'));
-  if (const auto uid = base::ParseInt(user)) reply.mutable_uid()->set_value(*uid);
-  else reply.set_username(user);
+  if (const auto uid = base::ParseInt(user))
+    reply.mutable_uid()->set_value(*uid);
+  else
+    reply.set_username(user);
   reply.mutable_spec()->set_image(image.id);
   reply.set_pinned(image.pinned);
   return reply;
 }
 
-base::Result<cri::ListImagesResponse> ListImages(Services& services, const cri::ListImagesRequest& request, const base::Context&) {
+base::Result<cri::ListImagesResponse> ListImages(Services& services, const cri::ListImagesRequest& request,
+                                                 const base::Context&) {
   RETURN_IF_ERROR(CheckImageSpec(services, request.filter().image()));
   cri::ListImagesResponse reply;
   const std::string& wanted = request.filter().image().image();

@@ -3,18 +3,19 @@
 
 namespace berth::server {
 
-base::Result<cri::PullImageResponse> PullImage(Services& services, const cri::PullImageRequest& request, const base::Context& context) {
+base::Result<cri::PullImageResponse> PullImage(Services& services, const cri::PullImageRequest& request,
+                                               const base::Context& context) {
   if (request.image().image().empty()) return base::Fail(base::Code::kInvalidArgument, "image is missing");
   RETURN_IF_ERROR(CheckImageSpec(services, request.image()));
   const cri::AuthConfig& auth = request.auth();
   auto pulled = services.puller.PullName(request.image().image(),
-                                     {.username = auth.username(),
-                                      .password = auth.password(),
-                                      .auth = auth.auth(),
-                                      .server_address = auth.server_address(),
-                                      .identity_token = auth.identity_token(),
-                                      .registry_token = auth.registry_token()},
-                                     context);
+                                         {.username = auth.username(),
+                                          .password = auth.password(),
+                                          .auth = auth.auth(),
+                                          .server_address = auth.server_address(),
+                                          .identity_token = auth.identity_token(),
+                                          .registry_token = auth.registry_token()},
+                                         context);
   if (!pulled) {
     base::Error error = std::move(pulled).error();
     // The kubelet knows these cases by the message's beginning, and only where the code is UNKNOWN.

@@ -7,8 +7,8 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
+#include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "json/json.h"
@@ -39,11 +39,16 @@ bool BeingWritten(const Path& path) {
 }  // namespace
 
 ImportFolder::ImportFolder(Options options) : options_(std::move(options)) {}
-ImportFolder::~ImportFolder() { Stop(); }
-void ImportFolder::Stop() { context_.Cancel(); }
+ImportFolder::~ImportFolder() {
+  Stop();
+}
+void ImportFolder::Stop() {
+  context_.Cancel();
+}
 
 base::Status ImportFolder::Start(asio::io_context& loop) {
-  ASSIGN_OR_RETURN(watcher_, network::ConfWatcher::Make({.conf_dir = options_.folder, .bin_dirs = {}, .on_change = [this] { Changed(); }}));
+  ASSIGN_OR_RETURN(watcher_, network::ConfWatcher::Make(
+                                 {.conf_dir = options_.folder, .bin_dirs = {}, .on_change = [this] { Changed(); }}));
   event_ = std::make_unique<asio::posix::stream_descriptor>(loop, dup(watcher_->fd()));
   Wait();
   return {};
@@ -108,10 +113,12 @@ void ImportFolder::Scan() {
     Load(data);
     return data.taken;
   });
-  changed = std::erase_if(taken, [&](const auto& item) { return std::ranges::find(*names, item.first) == names->end(); }) > 0;
+  changed =
+      std::erase_if(taken, [&](const auto& item) { return std::ranges::find(*names, item.first) == names->end(); }) > 0;
   for (const std::string& name : *names) {
     const std::string stamp = StampOf(options_.folder / name);
-    if (name.starts_with('.') || stamp.empty() || taken[name].stamp == stamp || BeingWritten(options_.folder / name)) continue;
+    if (name.starts_with('.') || stamp.empty() || taken[name].stamp == stamp || BeingWritten(options_.folder / name))
+      continue;
     if (context_.cancelled()) break;
     taken[name] = {stamp, {}};
     changed |= Import(name, taken[name]);
@@ -129,7 +136,8 @@ bool ImportFolder::Import(const std::string& name, Taken& taken) {
   }
   for (const image::ImportedImage& image : *images) {
     taken.images.push_back(image.image_id.str());
-    spdlog::info("imported={} image={} names={}", (options_.folder / name).native(), image.image_id.str(), base::Join(image.names, ","));
+    spdlog::info("imported={} image={} names={}", (options_.folder / name).native(), image.image_id.str(),
+                 base::Join(image.names, ","));
   }
   return true;
 }

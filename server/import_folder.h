@@ -21,8 +21,9 @@
 
 namespace berth::server {
 
-// One archive at a time, on the executor. One that was taken in is left alone until it changes, unless one of its images has gone and
-// the daemon starts anew. One that fails is reported and tried again when it changes or at the next start.
+// One archive at a time, on the executor. One that was taken in is left alone until it changes, unless one of its
+// images has gone and the daemon starts anew. One that fails is reported and tried again when it changes or at the next
+// start.
 class ImportFolder {
  public:
   struct Options {

@@ -5,8 +5,8 @@
 
 #include <cstdio>
 
-#include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>
+#include <CLI/CLI.hpp>
 
 #include "config/config.h"
 #include "server/daemon.h"
@@ -66,7 +66,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("berthd ") + BERTH_VERSION);
   const CLI::App* print = app.add_subcommand("config", "Print the effective configuration as commented YAML");
   image::CheckOptions check_options;
-  CLI::App* check_store = app.add_subcommand("check", "Look whether the image store is whole, while no daemon runs; `berth check` asks one that does");
+  CLI::App* check_store = app.add_subcommand(
+      "check", "Look whether the image store is whole, while no daemon runs; `berth check` asks one that does");
   check_store->add_flag("--contents", check_options.contents, "Read every file, too");
   check_store->add_flag("--repair", check_options.repair, "Take away what is broken, with the images that have it");
   CLI11_PARSE(app, argc, argv);

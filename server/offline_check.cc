@@ -4,22 +4,25 @@
 
 #include "base/strings.h"
 #include "server/part_options.h"
-#include "server/state_lock.h"
+#include "state/root_lock.h"
 
 namespace berth::server {
 namespace {
 
-void Print(const std::string& line) { std::printf("%s\n", line.c_str()); }
+void Print(const std::string& line) {
+  std::printf("%s\n", line.c_str());
+}
 
 }  // namespace
 
 base::Result<bool> CheckOffline(const config::Config& config, const image::CheckOptions& options) {
-  const auto lock = LockStateRoot(config.state_root);
+  const auto lock = state::LockRoot(config.state_root);
   if (!lock) {
     const bool taken = lock.error().code == base::Code::kFailedPrecondition;
-    return tl::make_unexpected(base::Error{.code = lock.error().code,
-                                           .message = lock.error().message + (taken ? ": `berth check` asks it to look" : ""),
-                                           .err = lock.error().err});
+    return tl::make_unexpected(
+        base::Error{.code = lock.error().code,
+                    .message = lock.error().message + (taken ? ": `berth check` asks it to look" : ""),
+                    .err = lock.error().err});
   }
   ASSIGN_OR_RETURN(const auto store, image::Store::Open(StoreOptionsOf(config)));
   ASSIGN_OR_RETURN(const image::CheckReport report, image::CheckStore(*store, options, base::Context()));

@@ -20,9 +20,12 @@ constexpr auto kTick = std::chrono::milliseconds(100);
 
 berth::v1::LayerState StateOf(const image::LayerProgress& layer) {
   switch (layer.state) {
-    case image::LayerState::kWaiting: return berth::v1::LAYER_WAITING;
-    case image::LayerState::kTransferring: return layer.done < layer.total ? berth::v1::LAYER_DOWNLOADING : berth::v1::LAYER_UNPACKING;
-    case image::LayerState::kDone: return layer.done == 0 && layer.total > 0 ? berth::v1::LAYER_PRESENT : berth::v1::LAYER_DONE;
+    case image::LayerState::kWaiting:
+      return berth::v1::LAYER_WAITING;
+    case image::LayerState::kTransferring:
+      return layer.done < layer.total ? berth::v1::LAYER_DOWNLOADING : berth::v1::LAYER_UNPACKING;
+    case image::LayerState::kDone:
+      return layer.done == 0 && layer.total > 0 ? berth::v1::LAYER_PRESENT : berth::v1::LAYER_DONE;
   }
   return berth::v1::LAYER_WAITING;
 }
@@ -34,7 +37,8 @@ void Describe(const image::LayerProgress& layer, berth::v1::LayerProgress& item)
   item.set_state(StateOf(layer));
 }
 
-base::Result<berth::v1::LoadImagesResponse> Load(image::Puller& puller, const std::string& path, const base::Context& context) {
+base::Result<berth::v1::LoadImagesResponse> Load(image::Puller& puller, const std::string& path,
+                                                 const base::Context& context) {
   if (!path.starts_with('/')) return base::Fail(base::Code::kInvalidArgument, "the archive's path is not absolute");
   ASSIGN_OR_RETURN(const auto images, puller.Import(path, context));
   berth::v1::LoadImagesResponse reply;
@@ -65,7 +69,8 @@ base::Result<berth::v1::CheckImagesResponse> Check(image::Store& images, const b
   reply.set_images(static_cast<int64_t>(report.images));
   reply.set_layers(static_cast<int64_t>(report.layers));
   reply.set_unverifiable(static_cast<int64_t>(report.unverifiable));
-  for (const image::StoreProblem& problem : report.problems) reply.add_problems(base::Cat(problem.name, ": ", problem.what));
+  for (const image::StoreProblem& problem : report.problems)
+    reply.add_problems(base::Cat(problem.name, ": ", problem.what));
   for (const std::string& id : report.removed) reply.add_removed(id);
   return reply;
 }
@@ -182,31 +187,45 @@ grpc::ServerWriteReactor<PullProgressEvent>* BerthService::PullProgress(grpc::Ca
   return new Follower(puller_, loop_, std::move(names), std::move(log));
 }
 
-grpc::ServerUnaryReactor* BerthService::LoadImages(grpc::CallbackServerContext* context, const berth::v1::LoadImagesRequest* request,
+grpc::ServerUnaryReactor* BerthService::LoadImages(grpc::CallbackServerContext* context,
+                                                   const berth::v1::LoadImagesRequest* request,
                                                    berth::v1::LoadImagesResponse* reply) {
-  auto* call = new UnaryCall<berth::v1::LoadImagesRequest, berth::v1::LoadImagesResponse>(*context, *request, reply, "LoadImages", telemetry_);
-  call->Start(&executor_, [this](const berth::v1::LoadImagesRequest& given, const base::Context& own) { return Load(puller_, given.path(), own); });
+  auto* call = new UnaryCall<berth::v1::LoadImagesRequest, berth::v1::LoadImagesResponse>(*context, *request, reply,
+                                                                                          "LoadImages", telemetry_);
+  call->Start(&executor_, [this](const berth::v1::LoadImagesRequest& given, const base::Context& own) {
+    return Load(puller_, given.path(), own);
+  });
   return call;
 }
 
-grpc::ServerUnaryReactor* BerthService::CheckImages(grpc::CallbackServerContext* context, const berth::v1::CheckImagesRequest* request,
+grpc::ServerUnaryReactor* BerthService::CheckImages(grpc::CallbackServerContext* context,
+                                                    const berth::v1::CheckImagesRequest* request,
                                                     berth::v1::CheckImagesResponse* reply) {
-  auto* call = new UnaryCall<berth::v1::CheckImagesRequest, berth::v1::CheckImagesResponse>(*context, *request, reply, "CheckImages", telemetry_);
-  call->Start(&executor_, [this](const berth::v1::CheckImagesRequest& given, const base::Context& own) { return Check(images_, given, own); });
+  auto* call = new UnaryCall<berth::v1::CheckImagesRequest, berth::v1::CheckImagesResponse>(*context, *request, reply,
+                                                                                            "CheckImages", telemetry_);
+  call->Start(&executor_, [this](const berth::v1::CheckImagesRequest& given, const base::Context& own) {
+    return Check(images_, given, own);
+  });
   return call;
 }
 
-grpc::ServerUnaryReactor* BerthService::SetLogLevel(grpc::CallbackServerContext* context, const berth::v1::SetLogLevelRequest* request,
+grpc::ServerUnaryReactor* BerthService::SetLogLevel(grpc::CallbackServerContext* context,
+                                                    const berth::v1::SetLogLevelRequest* request,
                                                     berth::v1::SetLogLevelResponse* reply) {
-  auto* call = new UnaryCall<berth::v1::SetLogLevelRequest, berth::v1::SetLogLevelResponse>(*context, *request, reply, "SetLogLevel", telemetry_);
-  call->Start(nullptr, [](const berth::v1::SetLogLevelRequest& given, const base::Context&) { return SetLevel(given.level()); });
+  auto* call = new UnaryCall<berth::v1::SetLogLevelRequest, berth::v1::SetLogLevelResponse>(*context, *request, reply,
+                                                                                            "SetLogLevel", telemetry_);
+  call->Start(nullptr,
+              [](const berth::v1::SetLogLevelRequest& given, const base::Context&) { return SetLevel(given.level()); });
   return call;
 }
 
-grpc::ServerUnaryReactor* BerthService::ListPulls(grpc::CallbackServerContext* context, const berth::v1::ListPullsRequest* request,
+grpc::ServerUnaryReactor* BerthService::ListPulls(grpc::CallbackServerContext* context,
+                                                  const berth::v1::ListPullsRequest* request,
                                                   berth::v1::ListPullsResponse* reply) {
-  auto* call = new UnaryCall<berth::v1::ListPullsRequest, berth::v1::ListPullsResponse>(*context, *request, reply, "ListPulls", telemetry_);
-  call->Start(nullptr, [this](const berth::v1::ListPullsRequest&, const base::Context&) { return PullsInFlight(puller_); });
+  auto* call = new UnaryCall<berth::v1::ListPullsRequest, berth::v1::ListPullsResponse>(*context, *request, reply,
+                                                                                        "ListPulls", telemetry_);
+  call->Start(nullptr,
+              [this](const berth::v1::ListPullsRequest&, const base::Context&) { return PullsInFlight(puller_); });
   return call;
 }
 

@@ -12,11 +12,13 @@ namespace berth::server {
 
 class RuntimeService : public cri::RuntimeService::CallbackService {
  public:
-  RuntimeService(Services& services, Executors& executors, const Telemetry& telemetry, Events& events, boost::asio::io_context& loop)
+  RuntimeService(Services& services, Executors& executors, const Telemetry& telemetry, Events& events,
+                 boost::asio::io_context& loop)
       : services_(services), executors_(executors), telemetry_(telemetry), events_(events), loop_(loop) {}
 
-#define BERTH_CALL(name) \
-  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, cri::name##Response* reply) override
+#define BERTH_CALL(name)                                                                                  \
+  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, \
+                                 cri::name##Response* reply) override
   BERTH_CALL(Version);
   BERTH_CALL(Status);
   BERTH_CALL(RuntimeConfig);
@@ -51,8 +53,9 @@ class RuntimeService : public cri::RuntimeService::CallbackService {
   BERTH_CALL(ListPodSandboxMetrics);
 #undef BERTH_CALL
 
-#define BERTH_STREAM(name, request_type, reply_type) \
-  grpc::ServerWriteReactor<cri::reply_type>* name(grpc::CallbackServerContext* context, const cri::request_type* request) override
+#define BERTH_STREAM(name, request_type, reply_type)                                    \
+  grpc::ServerWriteReactor<cri::reply_type>* name(grpc::CallbackServerContext* context, \
+                                                  const cri::request_type* request) override
   BERTH_STREAM(StreamPodSandboxes, StreamPodSandboxesRequest, StreamPodSandboxesResponse);
   BERTH_STREAM(StreamContainers, StreamContainersRequest, StreamContainersResponse);
   BERTH_STREAM(StreamContainerStats, StreamContainerStatsRequest, StreamContainerStatsResponse);
@@ -74,8 +77,9 @@ class ImageService : public cri::ImageService::CallbackService {
   ImageService(Services& services, Executors& executors, const Telemetry& telemetry)
       : services_(services), executors_(executors), telemetry_(telemetry) {}
 
-#define BERTH_CALL(name) \
-  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, cri::name##Response* reply) override
+#define BERTH_CALL(name)                                                                                  \
+  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, const cri::name##Request* request, \
+                                 cri::name##Response* reply) override
   BERTH_CALL(ListImages);
   BERTH_CALL(ImageStatus);
   BERTH_CALL(PullImage);

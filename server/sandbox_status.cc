@@ -31,14 +31,16 @@ base::Result<std::string> VerboseInfo(const sandbox::Sandbox& sandbox) {
 
 }  // namespace
 
-base::Result<cri::PodSandboxStatusResponse> PodSandboxStatus(Services& services, const cri::PodSandboxStatusRequest& request,
+base::Result<cri::PodSandboxStatusResponse> PodSandboxStatus(Services& services,
+                                                             const cri::PodSandboxStatusRequest& request,
                                                              const base::Context&) {
   ASSIGN_OR_RETURN(const auto sandbox, services.sandboxes.Find(request.pod_sandbox_id()));
   cri::PodSandboxStatusResponse reply;
   FillStatus(*sandbox, *reply.mutable_status());
   // An evented kubelet takes the pod's containers from here, as they are at this time or later.
   reply.set_timestamp(base::UnixNanos());
-  for (const auto& container : FilterContainers(services, {}, sandbox->id, {})) FillStatus(*container, *reply.add_containers_statuses());
+  for (const auto& container : FilterContainers(services, {}, sandbox->id, {}))
+    FillStatus(*container, *reply.add_containers_statuses());
   if (request.verbose()) {
     ASSIGN_OR_RETURN((*reply.mutable_info())["info"], VerboseInfo(*sandbox));
     (*reply.mutable_info())["timeline"] = state::ToJsonText(services.timelines.Read(sandbox->id));

@@ -31,7 +31,7 @@ struct Services {
   std::string default_runtime;
   bool systemd_cgroup = false;
   bool user_namespaces = false;  // pods can have one of their own
-  bool clamped = false;  // the daemon lacks CAP_SYS_RESOURCE: oom_score_adj cannot be lowered below its own
+  bool clamped = false;          // the daemon lacks CAP_SYS_RESOURCE: oom_score_adj cannot be lowered below its own
   std::function<std::vector<std::string>()> problems;  // found at start or since, for Status's verbose info
 };
 

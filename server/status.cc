@@ -8,7 +8,8 @@
 namespace berth::server {
 namespace {
 
-void AddCondition(cri::StatusResponse& reply, const char* type, const base::Status& status, const char* reason, const std::string& prefix) {
+void AddCondition(cri::StatusResponse& reply, const char* type, const base::Status& status, const char* reason,
+                  const std::string& prefix) {
   cri::RuntimeCondition* condition = reply.mutable_status()->add_conditions();
   condition->set_type(type);
   condition->set_status(status.has_value());
@@ -18,7 +19,8 @@ void AddCondition(cri::StatusResponse& reply, const char* type, const base::Stat
 }
 
 // The kubelet asks for features by the pod's handler name, "" for the default: a missing entry is "not known".
-void AddHandler(cri::StatusResponse& reply, const std::string& name, const oci::Runtime& runtime, bool user_namespaces) {
+void AddHandler(cri::StatusResponse& reply, const std::string& name, const oci::Runtime& runtime,
+                bool user_namespaces) {
   cri::RuntimeHandler* handler = reply.add_runtime_handlers();
   handler->set_name(name);
   const auto features = runtime.KnownFeatures();
@@ -43,18 +45,23 @@ nlohmann::json VerboseInfo(const Services& services) {
 
 }  // namespace
 
-base::Result<cri::StatusResponse> Status(Services& services, const cri::StatusRequest& request, const base::Context& context) {
+base::Result<cri::StatusResponse> Status(Services& services, const cri::StatusRequest& request,
+                                         const base::Context& context) {
   cri::StatusResponse reply;
   const bool has_runtime = services.runtimes.contains(services.default_runtime);
   AddCondition(reply, "RuntimeReady",
-               has_runtime ? base::Status() : base::Fail(base::Code::kUnavailable, "no OCI runtime: neither crun nor runc was found"),
+               has_runtime ? base::Status()
+                           : base::Fail(base::Code::kUnavailable, "no OCI runtime: neither crun nor runc was found"),
                "NoRuntime", "");
-  AddCondition(reply, "NetworkReady", services.network.Status(context), "NetworkPluginNotReady", "Network plugin returns error: ");
+  AddCondition(reply, "NetworkReady", services.network.Status(context), "NetworkPluginNotReady",
+               "Network plugin returns error: ");
   const auto network = services.network.config();
   if (reply.status().conditions(1).status() && network->list && !network::Takes(*network->list, "portMappings")) {
     // Some networks do that themselves, from what they know of the pod: not an error.
     reply.mutable_status()->mutable_conditions(1)->set_message(
-        base::Cat("network ", network->list->name, " has no plugin with the capability portMappings (as portmap): host ports work only if it sees to them itself"));
+        base::Cat("network ", network->list->name,
+                  " has no plugin with the capability portMappings (as portmap): host ports work only if it sees to "
+                  "them itself"));
   }
   if (has_runtime) AddHandler(reply, "", *services.runtimes.at(services.default_runtime), services.user_namespaces);
   for (const auto& [name, runtime] : services.runtimes) AddHandler(reply, name, *runtime, services.user_namespaces);

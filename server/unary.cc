@@ -9,18 +9,42 @@ grpc::Status ToGrpc(const base::Error& error) {
   using base::Code;
   grpc::StatusCode code = grpc::StatusCode::UNKNOWN;
   switch (error.code) {
-    case Code::kInvalidArgument: code = grpc::StatusCode::INVALID_ARGUMENT; break;
-    case Code::kNotFound: code = grpc::StatusCode::NOT_FOUND; break;
-    case Code::kAlreadyExists: code = grpc::StatusCode::ALREADY_EXISTS; break;
-    case Code::kFailedPrecondition: code = grpc::StatusCode::FAILED_PRECONDITION; break;
-    case Code::kUnauthenticated: code = grpc::StatusCode::UNAUTHENTICATED; break;
-    case Code::kResourceExhausted: code = grpc::StatusCode::RESOURCE_EXHAUSTED; break;
-    case Code::kUnavailable: code = grpc::StatusCode::UNAVAILABLE; break;
-    case Code::kDeadlineExceeded: code = grpc::StatusCode::DEADLINE_EXCEEDED; break;
-    case Code::kCancelled: code = grpc::StatusCode::CANCELLED; break;
-    case Code::kUnimplemented: code = grpc::StatusCode::UNIMPLEMENTED; break;
-    case Code::kInternal: code = grpc::StatusCode::INTERNAL; break;
-    case Code::kUnknown: code = grpc::StatusCode::UNKNOWN; break;
+    case Code::kInvalidArgument:
+      code = grpc::StatusCode::INVALID_ARGUMENT;
+      break;
+    case Code::kNotFound:
+      code = grpc::StatusCode::NOT_FOUND;
+      break;
+    case Code::kAlreadyExists:
+      code = grpc::StatusCode::ALREADY_EXISTS;
+      break;
+    case Code::kFailedPrecondition:
+      code = grpc::StatusCode::FAILED_PRECONDITION;
+      break;
+    case Code::kUnauthenticated:
+      code = grpc::StatusCode::UNAUTHENTICATED;
+      break;
+    case Code::kResourceExhausted:
+      code = grpc::StatusCode::RESOURCE_EXHAUSTED;
+      break;
+    case Code::kUnavailable:
+      code = grpc::StatusCode::UNAVAILABLE;
+      break;
+    case Code::kDeadlineExceeded:
+      code = grpc::StatusCode::DEADLINE_EXCEEDED;
+      break;
+    case Code::kCancelled:
+      code = grpc::StatusCode::CANCELLED;
+      break;
+    case Code::kUnimplemented:
+      code = grpc::StatusCode::UNIMPLEMENTED;
+      break;
+    case Code::kInternal:
+      code = grpc::StatusCode::INTERNAL;
+      break;
+    case Code::kUnknown:
+      code = grpc::StatusCode::UNKNOWN;
+      break;
   }
   // Messages travel in a header: gRPC refuses much larger ones, and the kubelet puts them into events.
   constexpr size_t kMaxMessage = 4096;

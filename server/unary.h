@@ -1,5 +1,5 @@
-// From gRPC's callback API to plain handlers and back. gRPC's threads only take and answer calls: the handler runs on the
-// executor of its class of work, or at once when it only reads a snapshot (executor nullptr).
+// From gRPC's callback API to plain handlers and back. gRPC's threads only take and answer calls: the handler runs on
+// the executor of its class of work, or at once when it only reads a snapshot (executor nullptr).
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -28,8 +28,12 @@ using Handler = std::function<base::Result<Reply>(const Request&, const base::Co
 template <typename Request, typename Reply>
 class UnaryCall : public grpc::ServerUnaryReactor {
  public:
-  UnaryCall(const grpc::CallbackServerContext& context, const Request& request, Reply* reply, std::string_view method, const Telemetry& telemetry)
-      : request_(request), reply_(reply), log_(method, telemetry, CallerOf(context)), context_(base::Context::Make(log_.id(), Deadline(context))) {}
+  UnaryCall(const grpc::CallbackServerContext& context, const Request& request, Reply* reply, std::string_view method,
+            const Telemetry& telemetry)
+      : request_(request),
+        reply_(reply),
+        log_(method, telemetry, CallerOf(context)),
+        context_(base::Context::Make(log_.id(), Deadline(context))) {}
 
   void Start(base::Executor* executor, Handler<Request, Reply> handler) {
     if (executor == nullptr) return Run(handler);

@@ -15,7 +15,8 @@ std::chrono::milliseconds LeftoverQueue::Pause(size_t attempts) const {
   return std::min(pause, options_.longest_pause);
 }
 
-void LeftoverQueue::Add(std::string id, std::shared_ptr<Ledger> ledger, std::string error, std::function<void()> completed) {
+void LeftoverQueue::Add(std::string id, std::shared_ptr<Ledger> ledger, std::string error,
+                        std::function<void()> completed) {
   Item item{.ledger = std::move(ledger), .completed = std::move(completed), .error = std::move(error)};
   item.due = options_.now() + Pause(0);
   items_.Lock()->insert_or_assign(std::move(id), std::move(item));

@@ -39,10 +39,11 @@ class LeftoverQueue {
 
   // Takes the ledger over; `error` tells why it is left. The first attempt comes after the first pause. `completed` is
   // called, without a lock, once everything is undone. A waiting ledger of the same id is replaced.
-  void Add(std::string id, std::shared_ptr<Ledger> ledger, std::string error, std::function<void()> completed = nullptr);
+  void Add(std::string id, std::shared_ptr<Ledger> ledger, std::string error,
+           std::function<void()> completed = nullptr);
 
-  // Attempts all that are due, one after the other, each with a time of its own. Returns how many were completed. Several
-  // threads may be at it: each takes what no other has.
+  // Attempts all that are due, one after the other, each with a time of its own. Returns how many were completed.
+  // Several threads may be at it: each takes what no other has.
   size_t RunDue(std::chrono::nanoseconds each);
 
   base::TimePoint NextDue() const;  // TimePoint::max() when there is nothing to do

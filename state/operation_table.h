@@ -38,7 +38,8 @@ class OperationTable {
     TimelineSummary timeline;
   };
 
-  // The flight of that key, or `fresh` after it was entered as such (then `started`). kAlreadyExists: another fingerprint.
+  // The flight of that key, or `fresh` after it was entered as such (then `started`). kAlreadyExists: another
+  // fingerprint.
   base::Result<FlightPtr> JoinOrStart(FlightPtr fresh, bool& started);
 
   // Waits until the flight is done (success), is given up at its deadline, or the caller's context ends (errors).

@@ -28,7 +28,8 @@ using Stage = Timeline;
 
 // Thread-safe. May be destroyed while bodies still run. R is copied to each waiter: a value or a shared_ptr<const ...>.
 //
-// Once an operation has ended its key is free and its answer forgotten: a body begins by looking for the finished object.
+// Once an operation has ended its key is free and its answer forgotten: a body begins by looking for the finished
+// object.
 template <typename R>
 class Operations {
  public:
@@ -49,7 +50,8 @@ class Operations {
 
   // Starts or joins, then waits for the end.
   // - the caller's context ends first: kCancelled or kDeadlineExceeded, and the operation goes on;
-  // - the operation's deadline comes first: kDeadlineExceeded "<what>: deadline exceeded in stage <stage> after <n> s"; its
+  // - the operation's deadline comes first: kDeadlineExceeded "<what>: deadline exceeded in stage <stage> after <n> s";
+  // its
   //   context is cancelled and its key is free at once, a retry starts anew though the old body may still be stuck;
   // - same key, other fingerprint: kAlreadyExists, naming the stage; not submitted: the error of `submit`.
   base::Result<R> Run(Call call, const base::Context& caller) {

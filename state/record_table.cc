@@ -102,7 +102,8 @@ Result<std::shared_ptr<const RecordTable::Record>> RecordTable::Find(std::string
   const auto at = std::lower_bound(view->begin(), view->end(), prefix,
                                    [](const auto& record, std::string_view key) { return record->id < key; });
   // An empty prefix names nothing, even where there is only one object.
-  if (prefix.empty() || at == view->end() || !(*at)->id.starts_with(prefix)) return tl::make_unexpected(NotFound(prefix));
+  if (prefix.empty() || at == view->end() || !(*at)->id.starts_with(prefix))
+    return tl::make_unexpected(NotFound(prefix));
   const auto next = at + 1;
   if ((*at)->id != prefix && next != view->end() && (*next)->id.starts_with(prefix)) {
     return Fail(Code::kInvalidArgument, options_.kind, " \"", prefix, "\": several ids begin so: ", (*at)->id, ", ",

@@ -65,8 +65,10 @@ std::optional<Slot> Decode(std::string_view bytes) {
   const auto capacity = base::ParseInt(fields[0]);
   const auto sequence = base::ParseInt(fields[1]);
   const auto length = base::ParseInt(fields[2]);
-  if (!capacity || !sequence || !length || *sequence < 0 || *sequence > kMaxSequence || *length < 0) return std::nullopt;
-  if (*capacity <= 0 || *capacity > static_cast<int64_t>(SlotFile::kMaxCapacity) || *capacity % kBlock != 0) return std::nullopt;
+  if (!capacity || !sequence || !length || *sequence < 0 || *sequence > kMaxSequence || *length < 0)
+    return std::nullopt;
+  if (*capacity <= 0 || *capacity > static_cast<int64_t>(SlotFile::kMaxCapacity) || *capacity % kBlock != 0)
+    return std::nullopt;
   const size_t size = static_cast<size_t>(*length);
   if (size > bytes.size() - line_end - 1) return std::nullopt;
   const std::string_view content = bytes.substr(line_end + 1, size);
@@ -122,7 +124,9 @@ Contents DecodeFile(std::string_view bytes) {
   return out;
 }
 
-base::Path TemporaryOf(const base::Path& path) { return path.native() + ".tmp"; }
+base::Path TemporaryOf(const base::Path& path) {
+  return path.native() + ".tmp";
+}
 
 }  // namespace
 
@@ -136,17 +140,20 @@ Result<SlotFile> SlotFile::Create(base::Path path, std::string_view content, Dur
 Result<SlotFile> SlotFile::Make(base::Path path, std::string_view content, Durability durability) {
   const size_t capacity = CapacityFor(content.size());
   if (capacity > kMaxCapacity) {
-    return Fail(Code::kResourceExhausted, "write ", path.native(), ": ", content.size(), " bytes are too many for a record");
+    return Fail(Code::kResourceExhausted, "write ", path.native(), ": ", content.size(),
+                " bytes are too many for a record");
   }
   const base::Path temporary = TemporaryOf(path);
   const auto make = [&]() -> Status {
     ASSIGN_OR_RETURN(base::UniqueFd fd, base::Open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
     const off_t size = static_cast<off_t>(2 * capacity);
     // Where it is not supported, writing both slots whole takes the blocks just as well.
-    if (fallocate(fd.get(), 0, 0, size) != 0 && errno != EOPNOTSUPP) return FailErrno(errno, "reserve ", temporary.native());
+    if (fallocate(fd.get(), 0, 0, size) != 0 && errno != EOPNOTSUPP)
+      return FailErrno(errno, "reserve ", temporary.native());
     // Both slots are written now, so that no later write has to turn reserved blocks into written ones.
     RETURN_IF_ERROR(WriteAt(fd.get(), Encode(capacity, 0, content) + Encode(capacity, 1, content), 0, temporary));
-    if (durability == Durability::kDurable && fdatasync(fd.get()) != 0) return FailErrno(errno, "sync ", temporary.native());
+    if (durability == Durability::kDurable && fdatasync(fd.get()) != 0)
+      return FailErrno(errno, "sync ", temporary.native());
     if (rename(temporary.c_str(), path.c_str()) != 0) return FailErrno(errno, "rename ", temporary.native());
     return {};
   };

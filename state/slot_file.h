@@ -28,15 +28,17 @@ class SlotFile {
   static constexpr size_t kSlack = 1024;
   static constexpr size_t kMaxCapacity = 8 << 20;
 
-  // Makes `path` (under "<path>.tmp" first) with mode 0600, or replaces it. The folder must exist. With kDurable its data,
-  // its name and its folder's name are on disk afterwards. kResourceExhausted: no room, or content that fits no record.
+  // Makes `path` (under "<path>.tmp" first) with mode 0600, or replaces it. The folder must exist. With kDurable its
+  // data, its name and its folder's name are on disk afterwards. kResourceExhausted: no room, or content that fits no
+  // record.
   static base::Result<SlotFile> Create(base::Path path, std::string_view content, base::Durability durability);
 
-  // Opens what is there, and removes what a Create that was cut short left beside it. err ENOENT: there is no such file. kInternal "damaged": neither slot is intact.
+  // Opens what is there, and removes what a Create that was cut short left beside it. err ENOENT: there is no such
+  // file. kInternal "damaged": neither slot is intact.
   static base::Result<SlotFile> Open(base::Path path);
 
-  // kDurable is as for Create. After an error the content is still the old one (save that a folder could not be synced).
-  // Content that outgrows the capacity makes a new, larger file in place of this one, which needs room:
+  // kDurable is as for Create. After an error the content is still the old one (save that a folder could not be
+  // synced). Content that outgrows the capacity makes a new, larger file in place of this one, which needs room:
   // kResourceExhausted leaves the old file valid.
   base::Status Write(std::string_view content, base::Durability durability);
 
@@ -52,7 +54,8 @@ class SlotFile {
   const base::Path& path() const { return path_; }
   size_t capacity() const { return capacity_; }
   uint64_t sequence() const { return sequence_; }
-  // Open() found the other slot damaged: a write was cut short, or the disk lies. The content may be the one before last.
+  // Open() found the other slot damaged: a write was cut short, or the disk lies. The content may be the one before
+  // last.
   bool recovered() const { return recovered_; }
 
  private:

@@ -84,9 +84,10 @@ class Store {
     std::string kind;  // "container": how errors call an object
     std::function<std::string(const T&)> encode;
     std::function<base::Result<T>(std::string_view)> decode;  // an error for what it does not know, never an exception
-    // Told of each change once it can be seen, in order, under the store's lock: it may only note it. Null: not there yet,
-    // or gone. What Load finds is no change.
-    std::function<void(const std::shared_ptr<const T>& before, const std::shared_ptr<const T>& after)> changed = nullptr;
+    // Told of each change once it can be seen, in order, under the store's lock: it may only note it. Null: not there
+    // yet, or gone. What Load finds is no change.
+    std::function<void(const std::shared_ptr<const T>& before, const std::shared_ptr<const T>& after)> changed =
+        nullptr;
   };
   struct Found {
     std::string id;
@@ -94,15 +95,16 @@ class Store {
   };
 
   explicit Store(Options options)
-      : table_({.folder = std::move(options.folder),
-                .kind = std::move(options.kind),
-                .encode = [encode = std::move(options.encode)](
-                              const void* value) { return encode(*static_cast<const T*>(value)); },
-                .decode = [decode = std::move(options.decode)](std::string_view text) -> base::Result<RecordTable::Value> {
-                  ASSIGN_OR_RETURN(T value, decode(text));
-                  return std::make_shared<const T>(std::move(value));
-                },
-                .changed = Erased(std::move(options.changed))}) {}
+      : table_(
+            {.folder = std::move(options.folder),
+             .kind = std::move(options.kind),
+             .encode = [encode = std::move(options.encode)](
+                           const void* value) { return encode(*static_cast<const T*>(value)); },
+             .decode = [decode = std::move(options.decode)](std::string_view text) -> base::Result<RecordTable::Value> {
+               ASSIGN_OR_RETURN(T value, decode(text));
+               return std::make_shared<const T>(std::move(value));
+             },
+             .changed = Erased(std::move(options.changed))}) {}
 
   // Once, at start. Makes the folder if it is missing. What cannot be read or decoded is set aside and reported; an
   // error only when the folder itself cannot be made or listed.

@@ -45,7 +45,7 @@ class Timeline {
   // Ends the last step. Later calls of Enter and Finish change nothing.
   void Finish();
 
-  std::string stage() const;  // the last one entered; "start" before the first
+  std::string stage() const;                 // the last one entered; "start" before the first
   std::chrono::nanoseconds elapsed() const;  // since the timeline was made, until Finish
   TimelineSummary Summary() const;
 

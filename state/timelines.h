@@ -28,13 +28,14 @@ nlohmann::json ToJson(const OperationRecord& record);
 // The same of several, for Status's verbose info.
 std::string ToJsonText(const std::vector<OperationRecord>& records);
 
-// A file for each object in a folder of the run root, a line of JSON for each operation: no memory of the daemon's, still
-// there when it is started again, gone with the boot. Nothing depends on it: what cannot be written is not kept.
+// A file for each object in a folder of the run root, a line of JSON for each operation: no memory of the daemon's,
+// still there when it is started again, gone with the boot. Nothing depends on it: what cannot be written is not kept.
 // Thread-safe.
 class Timelines {
  public:
   using Observer = std::function<void(const OperationRecord&)>;  // in the thread of the operation
-  explicit Timelines(base::Path folder, Observer observer = nullptr) : folder_(std::move(folder)), observer_(std::move(observer)) {}
+  explicit Timelines(base::Path folder, Observer observer = nullptr)
+      : folder_(std::move(folder)), observer_(std::move(observer)) {}
 
   // Makes the folder and forgets objects that `known` denies. At the start.
   base::Status Open(const std::function<bool(const std::string& id)>& known) const;
@@ -44,9 +45,10 @@ class Timelines {
   void Add(const OperationRecord& record) const;
   void Forget(const std::string& id) const;
 
-  // Operations<std::string>::Call::finished for an operation on `object`, or, when that is empty, for one that begins the
-  // object whose id is its result. Valid while this is.
-  std::function<void(const TimelineSummary&, const base::Result<std::string>&)> Keeper(std::string operation, std::string object,
+  // Operations<std::string>::Call::finished for an operation on `object`, or, when that is empty, for one that begins
+  // the object whose id is its result. Valid while this is.
+  std::function<void(const TimelineSummary&, const base::Result<std::string>&)> Keeper(std::string operation,
+                                                                                       std::string object,
                                                                                        std::string request) const;
 
   // Oldest first, the last kMostBytes of them; empty for an object that is not known.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -19,6 +20,9 @@ using boost::system::error_code;
 
 namespace {
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+// A child of a killed daemon has its listening socket until it execs.
+constexpr auto kFormerDaemon = std::chrono::seconds(1);
+constexpr auto kFormerDaemonPause = std::chrono::milliseconds(10);
 constexpr mode_t kSocketMode = 0660;
 }  // namespace
 
@@ -32,11 +36,18 @@ base::Result<std::unique_ptr<Listener>> Listener::Listen(asio::io_context& loop,
 }
 
 base::Status Listener::Bind(const Protocol& protocol, const Protocol::endpoint& endpoint, const std::string& where) {
+  const base::TimePoint patience = base::Monotonic::now() + kFormerDaemon;
   error_code error;
-  acceptor_.open(protocol, error);
-  if (!error && options_.socket.empty()) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor_.bind(endpoint, error);
-  if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
+  for (;;) {
+    acceptor_.open(protocol, error);
+    if (!error && options_.socket.empty()) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
+    if (error != asio::error::address_in_use || base::Monotonic::now() > patience) break;
+    error_code ignored;
+    acceptor_.close(ignored);
+    std::this_thread::sleep_for(kFormerDaemonPause);
+  }
   if (error) return Fail(Code::kUnavailable, "listen on ", where, ": ", error.message());
   return {};
 }

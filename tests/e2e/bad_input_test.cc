@@ -187,7 +187,8 @@ TEST_F(BadInput, ExecWithoutACommandIsInvalid) {
 }
 
 TEST_F(BadInput, MalformedReferencesAreInvalid) {
-  for (const char* name : {"docker.io/UPPER/case", "a//b", "x@sha256:1234", ":tag", "127.0.0.1:5000/e2e/busybox:bad tag"}) {
+  for (const char* name :
+       {"docker.io/UPPER/case", "a//b", "x@sha256:1234", ":tag", "127.0.0.1:5000/e2e/busybox:bad tag"}) {
     auto pulled = cri().Pull(name);
     EXPECT_EQ(pulled.code(), StatusCode::INVALID_ARGUMENT) << name << ": " << pulled.message();
   }

@@ -101,10 +101,12 @@ TEST_F(Cni, BothFamiliesReachThePodAndThePodReachesOut) {
   }
   auto client_config = OnNode::Pod("client");
   const std::string client = RunPod(client_config);
-  EXPECT_EQ(Inside(client, client_config,
-                   Cat("wget -q -O- http://", first, ":8080/page && wget -q -O- 'http://[", second,
-                       "]:8080/page' && ping -q -c1 10.89.0.1 >/dev/null && ping6 -q -c1 fd00:89::1 >/dev/null && echo node")),
-            "here\nhere\nnode\n");
+  EXPECT_EQ(
+      Inside(
+          client, client_config,
+          Cat("wget -q -O- http://", first, ":8080/page && wget -q -O- 'http://[", second,
+              "]:8080/page' && ping -q -c1 10.89.0.1 >/dev/null && ping6 -q -c1 fd00:89::1 >/dev/null && echo node")),
+      "here\nhere\nnode\n");
 }
 
 TEST_F(Cni, PodOfIpv6AloneHasThatAddress) {

@@ -79,12 +79,14 @@ TEST_P(Exec, ChildThatKeepsThePipeIsNotWaitedForAndLivesOn) {
 class ExecOnV2 : public Exec {
  protected:
   void SetUp() override {
-    if (!base::Exists("/sys/fs/cgroup/cgroup.controllers")) GTEST_SKIP() << "needs cgroup v2: an exec has no cgroup of its own on v1";
+    if (!base::Exists("/sys/fs/cgroup/cgroup.controllers"))
+      GTEST_SKIP() << "needs cgroup v2: an exec has no cgroup of its own on v1";
     Exec::SetUp();
   }
   base::Path Cgroup() const {
     std::error_code error;
-    for (std::filesystem::recursive_directory_iterator at("/sys/fs/cgroup", error), end; !error && at != end; at.increment(error)) {
+    for (std::filesystem::recursive_directory_iterator at("/sys/fs/cgroup", error), end; !error && at != end;
+         at.increment(error)) {
       const std::string name = at->path().filename();
       if (at->is_directory(error) && name.starts_with("berth-" + made_.container)) return at->path();
     }

@@ -281,7 +281,8 @@ TEST_P(Fields, LinksOfAnImageLeadNowhereOutsideOfIt) {
   ASSERT_CALL_OK(cri().Pull(Image("links:1")));
   ExpectImagesToChange();
   ASSERT_STATUS_OK(base::WriteFile(folder() / "file", "mounted\n"));
-  const std::string script = "pwd; cat /data/in/file /up/in/file; ls /var/berth-e2e-escape; grep -c localhost /etc/hosts";
+  const std::string script =
+      "pwd; cat /data/in/file /up/in/file; ls /var/berth-e2e-escape; grep -c localhost /etc/hosts";
   EXPECT_EQ(Inside(script,
                    [&](auto&, v1::ContainerConfig& config) {
                      config.mutable_image()->set_image(Image("links:1"));
@@ -427,17 +428,17 @@ TEST_P(Fields, PrivilegedContainerLeavesTheHostsCgroupFileSystemAsItIs) {
     const auto mounts = base::ReadFile("/proc/self/mountinfo");
     EXPECT_TRUE(mounts);
     for (const std::string_view line : base::Split(*mounts, '\n')) {
-      if (const size_t type = line.find(" - cgroup2 "); type != std::string_view::npos) out.emplace_back(line.substr(type));
+      if (const size_t type = line.find(" - cgroup2 "); type != std::string_view::npos)
+        out.emplace_back(line.substr(type));
     }
     return out;
   };
   const auto before = options();
-  const std::string got = Inside(
-      "awk '$5 == \"/sys/fs/cgroup\" { print substr($6, 1, 2) }' /proc/self/mountinfo",
-      [](v1::PodSandboxConfig& pod, v1::ContainerConfig& config) {
-        pod.mutable_linux()->mutable_security_context()->set_privileged(true);
-        config.mutable_linux()->mutable_security_context()->set_privileged(true);
-      });
+  const std::string got = Inside("awk '$5 == \"/sys/fs/cgroup\" { print substr($6, 1, 2) }' /proc/self/mountinfo",
+                                 [](v1::PodSandboxConfig& pod, v1::ContainerConfig& config) {
+                                   pod.mutable_linux()->mutable_security_context()->set_privileged(true);
+                                   config.mutable_linux()->mutable_security_context()->set_privileged(true);
+                                 });
   EXPECT_EQ(got.substr(0, 3), "rw\n") << got;
   EXPECT_EQ(options(), before);
 }

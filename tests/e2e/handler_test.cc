@@ -18,9 +18,9 @@ class Handler : public OnRuntime {
     auto options = OnRuntime::DaemonOptions();
     const std::string path = OciRuntime(GetParam()).string();
     options.settings["runtimes.plain"] = Cat("{path: ", path, "}");
-    options.settings["runtimes.special"] = Cat(
-        "{path: ", path, ", root: ", (folder() / "special").string(),
-        ", annotations: [io.tool/default=1], allowed_annotations: [io.tool/*], privileged_without_host_devices: true, systemd_containers: true}");
+    options.settings["runtimes.special"] = Cat("{path: ", path, ", root: ", (folder() / "special").string(),
+                                               ", annotations: [io.tool/default=1], allowed_annotations: [io.tool/*], "
+                                               "privileged_without_host_devices: true, systemd_containers: true}");
     options.settings["container.default_ulimits"] = "[nofile=512:1024, core=0]";
     options.settings["container.default_sysctls"] =
         R"(["net.ipv4.ip_unprivileged_port_start=0", "net.ipv4.ping_group_range=0 2147483647"])";
@@ -92,13 +92,14 @@ TEST_P(Handler, PrivilegedWithoutTheHostsDevices) {
 
 TEST_P(Handler, SystemdGetsWhatItNeedsWhereTheHandlerSaysSo) {
   // What is called so; what it does is look around.
-  ASSERT_STATUS_OK(base::WriteFile(folder() / "systemd",
-                                   "#!/bin/sh\n"
-                                   "for d in /run /run/lock /tmp /var/log/journal; do touch $d/x && stat -fc %T $d; done\n"
-                                   "echo $container\n"
-                                   "[ -f /sys/fs/cgroup/cgroup.controllers ] && mkdir /sys/fs/cgroup/x 2>/dev/null && echo cgroup\n"
-                                   "exit 0\n",
-                                   0755));
+  ASSERT_STATUS_OK(
+      base::WriteFile(folder() / "systemd",
+                      "#!/bin/sh\n"
+                      "for d in /run /run/lock /tmp /var/log/journal; do touch $d/x && stat -fc %T $d; done\n"
+                      "echo $container\n"
+                      "[ -f /sys/fs/cgroup/cgroup.controllers ] && mkdir /sys/fs/cgroup/x 2>/dev/null && echo cgroup\n"
+                      "exit 0\n",
+                      0755));
   const auto init = [&](v1::PodSandboxConfig&, v1::ContainerConfig& config) {
     config.clear_command();
     config.clear_args();

@@ -1,5 +1,5 @@
-// Where images come from besides a plain registry: what the files of other runtimes say, a registry with TLS and passwords,
-// archives; and images as volumes.
+// Where images come from besides a plain registry: what the files of other runtimes say, a registry with TLS and
+// passwords, archives; and images as volumes.
 #include <random>
 #include <thread>
 
@@ -21,7 +21,8 @@ constexpr const char* kPassword = "s3cret";
 
 TEST_F(ImageSources, AliasMirrorAndBlockedRegistryOfRegistriesConf) {
   Write("registries.conf", Cat("[[registry]]\nprefix = \"registry.invalid/team\"\nlocation = \"", registry->host(),
-                               "/e2e\"\n[[registry]]\nprefix = \"blocked.invalid\"\nblocked = true\n[aliases]\n\"tiny\" = \"registry.invalid/team/busybox\"\n"));
+                               "/e2e\"\n[[registry]]\nprefix = \"blocked.invalid\"\nblocked = "
+                               "true\n[aliases]\n\"tiny\" = \"registry.invalid/team/busybox\"\n"));
   auto pulled = cri().Pull("tiny:zstd");
   ASSERT_CALL_OK(pulled);
   auto status = cri().ImageStatus("tiny:zstd");
@@ -38,7 +39,8 @@ TEST_F(ImageSources, AliasMirrorAndBlockedRegistryOfRegistriesConf) {
 }
 
 TEST_F(ImageSources, MirrorOfHostsTomlStandsInForItsRegistry) {
-  Write("certs.d/registry.invalid/hosts.toml", Cat("server = \"http://", registry->host(), "\"\n[host.\"http://127.0.0.1:1\"]\n"));
+  Write("certs.d/registry.invalid/hosts.toml",
+        Cat("server = \"http://", registry->host(), "\"\n[host.\"http://127.0.0.1:1\"]\n"));
   auto pulled = cri().Pull("registry.invalid/e2e/busybox:plain");
   ASSERT_CALL_OK(pulled);
   EXPECT_EQ(OutputOf("registry.invalid/e2e/busybox:plain", "cat /plain"), "plain\n");
@@ -48,7 +50,8 @@ TEST_F(ImageSources, MirrorOfHostsTomlStandsInForItsRegistry) {
 class ImageSourcesPrivate : public ImageSources {
  protected:
   void SetUp() override {
-    if (!base::Exists("/usr/bin/openssl") || !base::Exists("/usr/bin/python3")) GTEST_SKIP() << "openssl or python3 is not there";
+    if (!base::Exists("/usr/bin/openssl") || !base::Exists("/usr/bin/python3"))
+      GTEST_SKIP() << "openssl or python3 is not there";
     ImageSources::SetUp();
     if (HasFatalFailure() || IsSkipped()) return;
     const int port = Registry::FreePort();
@@ -56,9 +59,13 @@ class ImageSourcesPrivate : public ImageSources {
     MakeCertificate("server", "IP:127.0.0.1");
     Write("htpasswd", HtpasswdLine(kUser, kPassword));
     Write(Cat("certs.d/", host_, "/ca.crt"), base::ReadFile(folder() / "server.pem").value_or(""));
-    auto started = Registry::Start({.folder = folder() / "private", .port = port, .data = registry->data(),
-                                    .http = Cat("tls: {certificate: ", (folder() / "server.pem").string(), ", key: ", (folder() / "server.key").string(), "}"),
-                                    .auth = Cat("{htpasswd: {realm: berth, path: ", (folder() / "htpasswd").string(), "}}")});
+    auto started =
+        Registry::Start({.folder = folder() / "private",
+                         .port = port,
+                         .data = registry->data(),
+                         .http = Cat("tls: {certificate: ", (folder() / "server.pem").string(),
+                                     ", key: ", (folder() / "server.key").string(), "}"),
+                         .auth = Cat("{htpasswd: {realm: berth, path: ", (folder() / "htpasswd").string(), "}}")});
     ASSERT_TRUE(started) << started.error().Text();
     private_ = *std::move(started);
   }
@@ -87,7 +94,8 @@ TEST_F(ImageSourcesPrivate, TlsAndPasswordAreWantedAndGiven) {
 }
 
 TEST_F(ImageSourcesPrivate, CredentialsOfAFileAndOfAHelperAreUsed) {
-  Write("auth.json", Cat(R"({"auths":{")", host_, R"(/e2e":{"username":")", kUser, R"(","password":")", kPassword, R"("}}})"));
+  Write("auth.json",
+        Cat(R"({"auths":{")", host_, R"(/e2e":{"username":")", kUser, R"(","password":")", kPassword, R"("}}})"));
   ASSERT_CALL_OK(cri().Pull(Private()));
   Write("auth.json", Cat(R"({"credHelpers":{")", host_, R"(":"none-of-that-name"}})"));
   auto failed = cri().Pull(Private("busybox:plain"));
@@ -109,7 +117,8 @@ std::vector<std::string> Holding(const Path& folder, const std::vector<std::stri
 }
 
 TEST_F(ImageSourcesPrivate, NoSecretIsLoggedOrKept) {
-  const std::vector<std::string> credentials = {kPassword, "cHVsbGVyOnMzY3JldA", "0dd-identity-token", "0dd-registry-token", "wr0ng-password"};
+  const std::vector<std::string> credentials = {kPassword, "cHVsbGVyOnMzY3JldA", "0dd-identity-token",
+                                                "0dd-registry-token", "wr0ng-password"};
   ASSERT_CALL_OK(PullAs(Private(), kUser, kPassword));
   EXPECT_FALSE(PullAs(Private("busybox:plain"), kUser, "wr0ng-password").ok());
   v1::PullImageRequest request;
@@ -121,7 +130,8 @@ TEST_F(ImageSourcesPrivate, NoSecretIsLoggedOrKept) {
   request.mutable_auth()->Clear();
   request.mutable_auth()->set_auth("cHVsbGVyOnMzY3JldA==");
   ASSERT_CALL_OK(cri().Call(&v1::ImageService::Stub::PullImage, request));
-  Write("auth.json", Cat(R"({"auths":{")", host_, R"(/e2e":{"username":")", kUser, R"(","password":")", kPassword, R"("}}})"));
+  Write("auth.json",
+        Cat(R"({"auths":{")", host_, R"(/e2e":{"username":")", kUser, R"(","password":")", kPassword, R"("}}})"));
   ASSERT_CALL_OK(cri().Pull(Private()));
 
   const auto with_secret = [&](auto&, v1::ContainerConfig& config) {
@@ -180,13 +190,15 @@ os.rename(out + ".part", out)
 TEST_F(ImageSources, ArchivesThatAppearInTheFolderAreTakenInOnce) {
   Path import = daemon().options().state_root / "import";
   ASSERT_STATUS_OK(base::MakeDirs(import));
-  const auto make = [&](const std::string& file, const std::string& mode, const std::string& image, const std::string& name) {
+  const auto make = [&](const std::string& file, const std::string& mode, const std::string& image,
+                        const std::string& name) {
     Run("/usr/bin/python3", {"-c", kMakeArchive, registry->host(), image, (import / file).string(), mode, name});
   };
   make("one.tar", "w", "e2e/busybox:zstd", "airgap.invalid/one:1");
   make("two.tar.gz", "w:gz", "e2e/busybox:plain", "airgap.invalid/two:1");
   const auto listed = [&](const std::string& name) { return cri().ImageStatus(name)->has_image(); };
-  ASSERT_TRUE(Eventually([&] { return listed("airgap.invalid/one:1") && listed("airgap.invalid/two:1"); })) << daemon().Log();
+  ASSERT_TRUE(Eventually([&] { return listed("airgap.invalid/one:1") && listed("airgap.invalid/two:1"); }))
+      << daemon().Log();
   EXPECT_EQ(OutputOf("airgap.invalid/one:1", "cat /zstd"), "zstd\n");
   EXPECT_EQ(OutputOf("airgap.invalid/two:1", "cat /plain"), "plain\n");
   RemoveEverything();
@@ -195,7 +207,8 @@ TEST_F(ImageSources, ArchivesThatAppearInTheFolderAreTakenInOnce) {
   ASSERT_CALL_OK(cri().RemoveImage("airgap.invalid/two:1"));
   Restart();
   ASSERT_TRUE(Eventually([&] { return listed("airgap.invalid/two:1"); })) << daemon().Log();
-  EXPECT_EQ(daemon().Log(1 << 20).find("imported=" + (import / "one.tar").string()), daemon().Log(1 << 20).rfind("imported=" + (import / "one.tar").string()));
+  EXPECT_EQ(daemon().Log(1 << 20).find("imported=" + (import / "one.tar").string()),
+            daemon().Log(1 << 20).rfind("imported=" + (import / "one.tar").string()));
   ASSERT_STATUS_OK(base::WriteFile(import / "broken.tar", std::string(2000, 'x')));
   ASSERT_TRUE(Eventually([&] { return daemon().Log().find("broken.tar") != std::string::npos; }));
   ASSERT_STATUS_OK(base::RemoveTree(import));
@@ -217,7 +230,10 @@ class ImageVolumes : public ImageSources {
 TEST_F(ImageVolumes, ShowTheMergedImageReadOnlyAndOutliveItsRemoval) {
   auto pulled = cri().Pull(Image("whiteouts:1"));
   ASSERT_CALL_OK(pulled);
-  Made made = WithVolume("cat /volume/data/gone; ls /volume/data/tree; touch /volume/x 2>/dev/null && echo writable; while [ ! -e /go ]; do sleep 0.05; done; cat /volume/data/keep", pulled->image_ref());
+  Made made = WithVolume(
+      "cat /volume/data/gone; ls /volume/data/tree; touch /volume/x 2>/dev/null && echo writable; while [ ! -e /go ]; "
+      "do sleep 0.05; done; cat /volume/data/keep",
+      pulled->image_ref());
   ASSERT_FALSE(made.container.empty());
   ASSERT_TRUE(Eventually([&] { return LogText(made.log()) == "back\nnew\n"; })) << LogText(made.log());
   v1::ContainerStatusRequest request;
@@ -251,7 +267,9 @@ TEST_F(ImageVolumes, ArtifactShowsItsFilesAndCannotBeRun) {
   auto status = cri().ImageStatus(Image("model:1"));
   EXPECT_EQ(status->image().id(), pulled->image_ref());
   EXPECT_GT(status->image().size(), 0u);
-  Made made = WithVolume("cat /volume/weights/part.bin /volume/card.txt; touch /volume/x 2>/dev/null && echo writable; true", pulled->image_ref());
+  Made made =
+      WithVolume("cat /volume/weights/part.bin /volume/card.txt; touch /volume/x 2>/dev/null && echo writable; true",
+                 pulled->image_ref());
   ASSERT_FALSE(made.container.empty());
   EXPECT_EQ(WaitExited(made.container).exit_code(), 0);
   EXPECT_EQ(LogText(made.log()), "weights\ncard\n");
@@ -278,10 +296,13 @@ TEST_F(ImageVolumes, WhatCannotBeMountedIsSaidInTheKubeletsWords) {
     mount.set_image_sub_path(sub);
     return cri().Call(&v1::RuntimeService::Stub::CreateContainer, request).message();
   };
-  EXPECT_THAT(create(Image("whiteouts:1"), "data/none", true), AllOf(StartsWith("ImageVolumeMountFailed"), HasSubstr("data/none")));
+  EXPECT_THAT(create(Image("whiteouts:1"), "data/none", true),
+              AllOf(StartsWith("ImageVolumeMountFailed"), HasSubstr("data/none")));
   EXPECT_THAT(create(Image("whiteouts:1"), "../data", true), StartsWith("ImageVolumeMountFailed"));
-  EXPECT_THAT(create(Image("whiteouts:1"), "data/keep", true), AllOf(StartsWith("ImageVolumeMountFailed"), HasSubstr("not a folder")));
-  EXPECT_THAT(create(Image("whiteouts:1"), "", false), AllOf(StartsWith("ImageVolumeMountFailed"), HasSubstr("read-only")));
+  EXPECT_THAT(create(Image("whiteouts:1"), "data/keep", true),
+              AllOf(StartsWith("ImageVolumeMountFailed"), HasSubstr("not a folder")));
+  EXPECT_THAT(create(Image("whiteouts:1"), "", false),
+              AllOf(StartsWith("ImageVolumeMountFailed"), HasSubstr("read-only")));
   EXPECT_THAT(create(Image("never-pulled:1"), "", true), StartsWith("ImageVolumeMountFailed"));
 }
 

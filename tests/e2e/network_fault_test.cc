@@ -117,8 +117,8 @@ TEST_F(NetworkFault, AnAddThatOutlivesTheDaemonIsUndoneAfterItsEnd) {
   ExpectNothingLeft();
 }
 
-// The bridge plugin of CNI plugins 1.1 leaves its masquerade rules when it is told DEL without a namespace: no runtime can help
-// that, so these pods have none.
+// The bridge plugin of CNI plugins 1.1 leaves its masquerade rules when it is told DEL without a namespace: no runtime
+// can help that, so these pods have none.
 class NetworkFaultNamespaceLost : public OnNode {
  protected:
   Daemon::Options DaemonOptions() override {

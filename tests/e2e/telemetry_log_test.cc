@@ -107,8 +107,7 @@ TEST_F(TelemetryLog, HangUpReadsTheConfigurationAgain) {
 
 TEST_F(TelemetryLog, EveryCallHasItsLine) {
   ASSERT_EQ(LogLevel("debug").output, "debug\n");
-  const auto channel =
-      grpc::CreateChannel("unix://" + daemon().socket().native(), grpc::InsecureChannelCredentials());
+  const auto channel = grpc::CreateChannel("unix://" + daemon().socket().native(), grpc::InsecureChannelCredentials());
   for (const google::protobuf::FileDescriptor* file :
        {v1::VersionRequest::descriptor()->file(), berth::v1::ListPullsRequest::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) {

@@ -58,7 +58,8 @@ class Update : public OnRuntime {
   }
   static std::string Memory(const Made& made) { return File(made, "memory", "memory.limit_in_bytes", "memory.max"); }
   static std::string Quota(const Made& made) { return File(made, "cpu", "cpu.cfs_quota_us", "cpu.max"); }
-  // As soon as the quota is the kernel's: sometimes before the record is written, sometimes after. The daemon runs again then.
+  // As soon as the quota is the kernel's: sometimes before the record is written, sometimes after. The daemon runs
+  // again then.
   void KillWithinUpdate(const Made& made, const Change& change) {
     const base::Path file = ContainerGroup(made, "cpu") / (V2() ? "cpu.max" : "cpu.cfs_quota_us");
     const base::UniqueFd changes(inotify_init1(IN_CLOEXEC));
@@ -72,7 +73,9 @@ class Update : public OnRuntime {
   // Its output, a blank for each line's end.
   static std::string Systemctl(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "systemctl");
-    auto ran = base::Run({.spawn = {.program = "/usr/bin/systemctl", .arguments = std::move(arguments), .environment = {"PATH=/usr/bin:/bin"}}},
+    auto ran = base::Run({.spawn = {.program = "/usr/bin/systemctl",
+                                    .arguments = std::move(arguments),
+                                    .environment = {"PATH=/usr/bin:/bin"}}},
                          base::Context().WithTimeout(std::chrono::seconds(60)));
     EXPECT_TRUE(ran);
     std::string out = ran ? ran->output : std::string();
@@ -184,8 +187,10 @@ TEST_P(Update, SystemdKnowsTheRecordsLimitsAfterTheDaemonWasKilledInTheMiddle) {
     const auto shown = Shown(made.container);
     const std::string scope = base::Cat("berth-", made.container, ".scope");
     const auto known = [&] { return Systemctl({"show", scope, "-p", "MemoryMax", "-p", "CPUQuotaPerSecUSec"}); };
-    for (const std::string& wanted : {base::Cat("MemoryMax=", shown.memory_limit_in_bytes(), " "), base::Cat("CPUQuotaPerSecUSec=", shown.cpu_quota() / 100, "ms ")})
-      EXPECT_TRUE(Eventually([&] { return known().find(wanted) != std::string::npos; })) << "round " << i << ": " << known() << "has no " << wanted;
+    for (const std::string& wanted : {base::Cat("MemoryMax=", shown.memory_limit_in_bytes(), " "),
+                                      base::Cat("CPUQuotaPerSecUSec=", shown.cpu_quota() / 100, "ms ")})
+      EXPECT_TRUE(Eventually([&] { return known().find(wanted) != std::string::npos; }))
+          << "round " << i << ": " << known() << "has no " << wanted;
     Systemctl({"daemon-reload"});
     EXPECT_EQ(Memory(made), std::to_string(shown.memory_limit_in_bytes())) << "round " << i;
     EXPECT_EQ(Quota(made), QuotaOf(shown.cpu_quota(), 100000)) << "round " << i;

@@ -136,13 +136,13 @@ TEST_P(UserNamespace, ImageVolumeIsMappedToo) {
 }
 
 TEST_P(UserNamespace, DeviceHasTheNameThatWasAskedFor) {
-  const Made made = RunContainer(Sh("head -c 3 /dev/mine | wc -c"),
-                                 [](v1::PodSandboxConfig& pod, v1::ContainerConfig& config) {
-                                   AskBoth(pod, config);
-                                   v1::Device& device = *config.add_devices();
-                                   device.set_host_path("/dev/zero");
-                                   device.set_container_path("/dev/mine");
-                                 });
+  const Made made =
+      RunContainer(Sh("head -c 3 /dev/mine | wc -c"), [](v1::PodSandboxConfig& pod, v1::ContainerConfig& config) {
+        AskBoth(pod, config);
+        v1::Device& device = *config.add_devices();
+        device.set_host_path("/dev/zero");
+        device.set_container_path("/dev/mine");
+      });
   EXPECT_EQ(WaitExited(made.container).exit_code(), 0) << LogText(made.log(), "stderr");
   EXPECT_EQ(LogText(made.log()), "3\n");
 }
@@ -216,7 +216,9 @@ class UserNamespaceCopies : public UserNamespace {
     std::filesystem::remove_all(folder(), ignored);
   }
   Path Images() { return daemon().options().state_root / "images"; }
-  std::vector<std::string> Copies() { return base::ListFolder(Images() / "shifted").value_or(std::vector<std::string>()); }
+  std::vector<std::string> Copies() {
+    return base::ListFolder(Images() / "shifted").value_or(std::vector<std::string>());
+  }
   uint64_t UsedBytes() {
     const auto usage = cri().Call(&v1::ImageService::Stub::ImageFsInfo, v1::ImageFsInfoRequest());
     return usage->image_filesystems(0).used_bytes().value();
@@ -226,10 +228,12 @@ ON_EVERY_RUNTIME(UserNamespaceCopies);
 
 TEST_P(UserNamespaceCopies, OwnersAreRightFromInsideAndOutsideAndTheCopyGoesWithItsLastContainer) {
   const uint64_t before = UsedBytes();
-  const Made made = RunContainer(Sh("for i in / /bin/busybox /etc/passwd /home/user; do stat -c '%n %u:%g' $i; done; echo mine > /etc/passwd && "
-                              "stat -c %u /etc/passwd; echo ready; sleep 1000"),
-                           AskBoth);
-  ASSERT_TRUE(Eventually([&] { return LogText(made.log()).find("ready") != std::string::npos; })) << LogText(made.log(), "stderr");
+  const Made made = RunContainer(
+      Sh("for i in / /bin/busybox /etc/passwd /home/user; do stat -c '%n %u:%g' $i; done; echo mine > /etc/passwd && "
+         "stat -c %u /etc/passwd; echo ready; sleep 1000"),
+      AskBoth);
+  ASSERT_TRUE(Eventually([&] { return LogText(made.log()).find("ready") != std::string::npos; }))
+      << LogText(made.log(), "stderr");
   EXPECT_EQ(LogText(made.log()), "/ 0:0\n/bin/busybox 0:0\n/etc/passwd 0:0\n/home/user 1000:1000\n0\nready\n");
   const auto copies = Copies();
   ASSERT_EQ(copies.size(), 1U);

@@ -16,7 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!list) return 0;
   // The cache keeps `text`: DEL must find the same list in it.
   const auto again = ParseConfigList(list->text, "again");
-  if (!again || again->name != list->name || again->version != list->version || again->plugins.size() != list->plugins.size()) std::abort();
+  if (!again || again->name != list->name || again->version != list->version ||
+      again->plugins.size() != list->plugins.size())
+    std::abort();
   for (const PluginConfig& plugin : list->plugins) {
     if (!PluginInput(*list, plugin, "{\"portMappings\":[]}", "{}", "[]")) std::abort();
   }

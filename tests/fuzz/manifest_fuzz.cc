@@ -17,7 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (const auto* index = std::get_if<Index>(&*document)) Candidates(index->manifests, HostPlatform());
     if (const auto* manifest = std::get_if<Manifest>(&*document)) {
       (void)manifest->LayerBytes();
-      if (const auto names = FileNames(*manifest); names && !names->empty()) (void)FileHeader(names->front(), manifest->layers.front().size);
+      if (const auto names = FileNames(*manifest); names && !names->empty())
+        (void)FileHeader(names->front(), manifest->layers.front().size);
     }
   }
   (void)DocumentMediaType(body, "");

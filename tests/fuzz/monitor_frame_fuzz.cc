@@ -1,5 +1,5 @@
-// Everything that berthd and its monitors read from each other or from files that a crash may have left: requests, replies,
-// sync messages, exit records and the runtime's log. The first byte chooses.
+// Everything that berthd and its monitors read from each other or from files that a crash may have left: requests,
+// replies, sync messages, exit records and the runtime's log. The first byte chooses.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -29,7 +29,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   switch (data[0] % 5) {
     case 0:
-      if (const auto request = conmon::DecodeRequest(bytes); request && request->version != conmon::kProtocolVersion) std::abort();
+      if (const auto request = conmon::DecodeRequest(bytes); request && request->version != conmon::kProtocolVersion)
+        std::abort();
       break;
     case 1:
       if (const auto reply = conmon::DecodeReply(bytes)) (void)conmon::RecordOf(*reply);
@@ -37,8 +38,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 2:
       if (const auto sync = conmon::DecodeSync(bytes); sync && sync->text_length > conmon::kSyncTextLimit) std::abort();
       break;
-    case 3: CheckExitRecord(text); break;
-    default: (void)conmon::RuntimeErrorText(text); break;
+    case 3:
+      CheckExitRecord(text);
+      break;
+    default:
+      (void)conmon::RuntimeErrorText(text);
+      break;
   }
   return 0;
 }

@@ -10,8 +10,10 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<std::string> texts = {"berth-monitor", ""};
   for (size_t i = 0; i < size; ++i) {
-    if (data[i] == '\n') texts.emplace_back();
-    else if (data[i] != '\0') texts.back().push_back(static_cast<char>(data[i]));
+    if (data[i] == '\n')
+      texts.emplace_back();
+    else if (data[i] != '\0')
+      texts.back().push_back(static_cast<char>(data[i]));
   }
   std::vector<char*> argv;
   for (std::string& text : texts) argv.push_back(text.data());

@@ -1,5 +1,5 @@
-// SPDY frames from a client: however they are cut into pieces, and whoever takes the content of data frames, the same is
-// found in them.
+// SPDY frames from a client: however they are cut into pieces, and whoever takes the content of data frames, the same
+// is found in them.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -31,7 +31,9 @@ void CheckCanary(const Ground& ground) {
   struct stat info {};
   if (!outside || outside->size() != 1 || !beside || beside->size() != 1) abort();
   if (berth::base::ReadFile(ground.path / "outside/canary").value_or("") != "alive") abort();
-  if (lstat((ground.path / "outside/canary").c_str(), &info) != 0 || (info.st_mode & 07777) != 0600 || info.st_nlink != 1) abort();
+  if (lstat((ground.path / "outside/canary").c_str(), &info) != 0 || (info.st_mode & 07777) != 0600 ||
+      info.st_nlink != 1)
+    abort();
 }
 
 }  // namespace

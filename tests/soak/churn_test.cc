@@ -46,7 +46,8 @@ class Churn : public OnNode {
       for (int i = 0; i < count && !HasFailure(); ++i) round();
     };
     run(warm);
-    // Folders of cgroups stay open from the first sample on, whenever the sampler comes round: now, not between the measures.
+    // Folders of cgroups stay open from the first sample on, whenever the sampler comes round: now, not between the
+    // measures.
     ASSERT_CALL_OK(cri().Call(&v1::RuntimeService::Stub::ListPodSandboxStats, v1::ListPodSandboxStatsRequest()));
     ASSERT_CALL_OK(cri().Call(&v1::RuntimeService::Stub::ListContainerStats, v1::ListContainerStatsRequest()));
     const Size before = Measure();

@@ -181,7 +181,8 @@ TEST_F(Step, Prepare) {
   auto pulled = cri_.Pull(kImage, kLimit);
   ASSERT_TRUE(pulled.ok()) << pulled.message();
   for (const std::string& handler : Handlers()) {
-    Made running = Run("running-" + handler, "trap 'exit 7' TERM; i=0; while :; do echo $i; i=$((i+1)); sleep 0.1; done", handler);
+    Made running =
+        Run("running-" + handler, "trap 'exit 7' TERM; i=0; while :; do echo $i; i=$((i+1)); sleep 0.1; done", handler);
     Made exited = Run("exited-" + handler, "exit 5", handler);
     EXPECT_EQ(WaitExited(exited.container).exit_code(), 5);
     auto shared_config = Pod("shared-" + handler);
@@ -264,8 +265,10 @@ TEST_F(Step, AfterAReboot) {
     ASSERT_TRUE(running.ok()) << running.message();
     EXPECT_EQ(running->status().state(), v1::CONTAINER_EXITED);
     // systemd ends scopes before it stops the rest; what is in none is met by its last sweep together with the monitor.
-    if (Systemd()) EXPECT_EQ(running->status().exit_code(), 7);
-    else EXPECT_THAT(running->status().exit_code(), AnyOf(7, 255));
+    if (Systemd())
+      EXPECT_EQ(running->status().exit_code(), 7);
+    else
+      EXPECT_THAT(running->status().exit_code(), AnyOf(7, 255));
     EXPECT_EQ(cri_.Status(Recall("exited-" + handler))->status().exit_code(), 5);
     EXPECT_EQ(cri_.PodStatus(Recall("pod-" + handler))->status().state(), v1::SANDBOX_NOTREADY);
   }
@@ -299,7 +302,9 @@ TEST_F(Step, PullsUntilTheCut) {
 TEST_F(Step, StoreIsRightAfterACut) {
   EXPECT_THAT(base::ListFolder("/var/lib/berth/images/tmp").value_or(std::vector<std::string>{"no folder"}), IsEmpty());
   for (const char* when : {"after the cut", "after the pull"}) {
-    auto checked = base::Run({.spawn = {.program = "/usr/bin/berth", .arguments = {"berth", "check", "--contents"}, .environment = {"PATH=/usr/bin:/bin"}}},
+    auto checked = base::Run({.spawn = {.program = "/usr/bin/berth",
+                                        .arguments = {"berth", "check", "--contents"},
+                                        .environment = {"PATH=/usr/bin:/bin"}}},
                              base::Context().WithTimeout(kLimit));
     ASSERT_TRUE(checked) << checked.error().Text();
     EXPECT_EQ(checked->exit.code, 0) << when << ": " << checked->output << checked->errors;

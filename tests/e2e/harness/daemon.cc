@@ -87,11 +87,11 @@ std::string Daemon::Log(size_t last_bytes) const {
 }
 
 std::string Daemon::NetworkList(const std::string& first) const {
-  return Cat(
-      R"({"cniVersion":"1.0.0","name":"e2e","plugins":[)", first, first.empty() ? "" : ",",
-      R"({"type":"bridge","bridge":"e2e0","isGateway":true,"ipMasq":)", options_.masquerade ? "true" : "false", R"(,"hairpinMode":true,"ipam":{"type":"host-local","dataDir":")",
-      address_folder().string(), R"(","ranges":[[{"subnet":"10.88.0.0/16"}]],"routes":[{"dst":"0.0.0.0/0"}]}},)",
-      R"({"type":"portmap","capabilities":{"portMappings":true}}]})");
+  return Cat(R"({"cniVersion":"1.0.0","name":"e2e","plugins":[)", first, first.empty() ? "" : ",",
+             R"({"type":"bridge","bridge":"e2e0","isGateway":true,"ipMasq":)", options_.masquerade ? "true" : "false",
+             R"(,"hairpinMode":true,"ipam":{"type":"host-local","dataDir":")", address_folder().string(),
+             R"(","ranges":[[{"subnet":"10.88.0.0/16"}]],"routes":[{"dst":"0.0.0.0/0"}]}},)",
+             R"({"type":"portmap","capabilities":{"portMappings":true}}]})");
 }
 
 Status Daemon::WriteRuntime(const std::string& name, const std::string& script) const {

@@ -14,11 +14,11 @@ namespace berth::e2e {
 class Daemon {
  public:
   struct Options {
-    base::Path folder;                            // of this test; everything but the run root lies below it
-    base::Path state_root;                        // on a disk
-    base::Path run_root;                          // on a tmpfs
-    bool systemd = false;                         // cgroup driver
-    bool masquerade = true;                       // of the bridge plugin; see NetworkFaultNamespaceLost in network_fault_test.cc
+    base::Path folder;       // of this test; everything but the run root lies below it
+    base::Path state_root;   // on a disk
+    base::Path run_root;     // on a tmpfs
+    bool systemd = false;    // cgroup driver
+    bool masquerade = true;  // of the bridge plugin; see NetworkFaultNamespaceLost in network_fault_test.cc
     std::map<std::string, std::string> settings;  // more of the configuration: {"network.plugin_timeout", "2s"}
   };
   explicit Daemon(Options options);

@@ -105,7 +105,8 @@ void OnNode::TearDown() {
   if (set_up_) {
     InventoryScope scope = Scope();
     scope.file_roots.clear();
-    for (const std::string& line : WaitForInventory(outside_, scope, 30s)) ADD_FAILURE() << "after the daemon's end: " << line;
+    for (const std::string& line : WaitForInventory(outside_, scope, 30s))
+      ADD_FAILURE() << "after the daemon's end: " << line;
   }
   if (HasFailure()) {
     std::fprintf(stderr, "--- end of %s\n%s---\n", daemon_->log_file().c_str(), daemon_->Log(6000).c_str());
@@ -136,7 +137,9 @@ void OnNode::StartAgain() {
   Connect();
 }
 
-void OnNode::Connect() { cri_ = std::make_unique<Cri>(daemon_->socket()); }
+void OnNode::Connect() {
+  cri_ = std::make_unique<Cri>(daemon_->socket());
+}
 
 void OnNode::Restart(bool kill) {
   ASSERT_STATUS_OK(kill ? daemon_->Kill() : daemon_->Stop());

@@ -114,7 +114,8 @@ class InnerCgroup {
   // Best effort: with systemd the cgroup ends with us.
   void Restore() {
     if (leaf_.empty()) return;
-    for (const std::string& one : switched_on_) (void)base::WriteKernelFile(folder_ / "cgroup.subtree_control", "-" + one);
+    for (const std::string& one : switched_on_)
+      (void)base::WriteKernelFile(folder_ / "cgroup.subtree_control", "-" + one);
     (void)base::WriteKernelFile(folder_ / "cgroup.procs", "0");
     ::rmdir(leaf_.c_str());
   }
@@ -248,7 +249,8 @@ int AdopterPid() {
 
 Result<Isolation> Isolate() {
   const char* driver = std::getenv("BERTH_E2E_DRIVER");
-  Isolation isolation{.systemd = base::Exists("/run/systemd/system") && !(driver && std::strcmp(driver, "cgroupfs") == 0)};
+  Isolation isolation{.systemd =
+                          base::Exists("/run/systemd/system") && !(driver && std::strcmp(driver, "cgroupfs") == 0)};
   bool own_pids = !isolation.systemd;
   std::string cgroup = Cat("berth-e2e-", ::getpid());
   ASSIGN_OR_RETURN(std::vector<Hierarchy> hierarchies, Hierarchies());

@@ -12,8 +12,8 @@ namespace berth::e2e {
 std::string WhyNotHere();
 
 struct Isolation {
-  // The machine's pid 1 is systemd: its cgroup tree is shared with it, as a node's is. Not with BERTH_E2E_DRIVER=cgroupfs in the
-  // environment: that wants a cgroup of its own (v2: systemd-run -p Delegate=yes).
+  // The machine's pid 1 is systemd: its cgroup tree is shared with it, as a node's is. Not with
+  // BERTH_E2E_DRIVER=cgroupfs in the environment: that wants a cgroup of its own (v2: systemd-run -p Delegate=yes).
   bool systemd = false;
 };
 

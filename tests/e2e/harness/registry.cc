@@ -38,8 +38,8 @@ Result<std::unique_ptr<Registry>> Registry::Start(const Options& given) {
   const Path data = !shared.empty() ? shared : ready ? Path(ready) : folder / "data";
   const std::string config =
       Cat("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage:\n  filesystem: {rootdirectory: ",
-          data.string(), "}\n  delete: {enabled: true}\nhttp: {addr: '127.0.0.1:", port, "'", http.empty() ? "" : ", ", http,
-          "}\n", auth.empty() ? "" : "auth: ", auth, "\n");
+          data.string(), "}\n  delete: {enabled: true}\nhttp: {addr: '127.0.0.1:", port, "'", http.empty() ? "" : ", ",
+          http, "}\n", auth.empty() ? "" : "auth: ", auth, "\n");
   RETURN_IF_ERROR(base::WriteFile(folder / "config.yml", config));
   ASSIGN_OR_RETURN(base::UniqueFd log, base::Open(folder / "log", O_WRONLY | O_CREAT | O_APPEND, 0644));
   base::SpawnOptions options{.program = "/usr/bin/docker-registry",

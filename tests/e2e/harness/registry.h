@@ -18,8 +18,8 @@ class Registry {
     std::string http = {};  // more of the section "http", as YAML in one line: "tls: {...}"
     std::string auth = {};  // the section "auth", the same way
   };
-  // Starts one and waits until it listens. Where BERTH_E2E_REGISTRY_DATA names a folder that another run has filled, that
-  // is served instead of an empty one. Blocks for at most 30 s.
+  // Starts one and waits until it listens. Where BERTH_E2E_REGISTRY_DATA names a folder that another run has filled,
+  // that is served instead of an empty one. Blocks for at most 30 s.
   static base::Result<std::unique_ptr<Registry>> Start(const Options& options);
   // A port of 127.0.0.1 that nobody listens at.
   static int FreePort();

@@ -288,7 +288,8 @@ TEST(KillDescendants, ReachesChildrenOfEveryThread) {
 
 // A container chooses how deep its processes stand; the daemon's threads have small stacks.
 TEST(KillDescendants, ReachesTheEndOfALongChain) {
-  const std::string each = R"(if [ $1 -gt 0 ]; then sh -c "$0" "$0" $(($1 - 1)); else echo ready; echo $$; sleep 1000; fi; :)";
+  const std::string each =
+      R"(if [ $1 -gt 0 ]; then sh -c "$0" "$0" $(($1 - 1)); else echo ready; echo $$; sleep 1000; fi; :)";
   SpawnOptions options = Shell(each);
   options.arguments.insert(options.arguments.end(), {each, "800"});
   const Ready ready = StartReady(std::move(options));

@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <stdlib.h>
 #include <tuple>
 #include <vector>
-#include <stdlib.h>
 
 namespace berth::cli {
 namespace {
@@ -69,13 +69,15 @@ TEST(ParseEnvironment, NeedsAName) {
 }
 
 TEST(PortPairs, AreReadAsPeopleWriteThem) {
-  for (const auto& [text, local, remote] : std::vector<std::tuple<std::string, int, int>>{{"8080:80", 8080, 80}, {"80", 80, 80}, {":80", 0, 80}, {"0:80", 0, 80}}) {
+  for (const auto& [text, local, remote] : std::vector<std::tuple<std::string, int, int>>{
+           {"8080:80", 8080, 80}, {"80", 80, 80}, {":80", 0, 80}, {"0:80", 0, 80}}) {
     const auto pair = ParsePortPair(text);
     ASSERT_TRUE(pair) << text;
     EXPECT_EQ(pair->local, local) << text;
     EXPECT_EQ(pair->remote, remote) << text;
   }
-  for (const char* text : {"", ":", "80:", "80:0", "70000:80", "80:70000", "a:80", "1:2:3"}) EXPECT_FALSE(ParsePortPair(text)) << text;
+  for (const char* text : {"", ":", "80:", "80:0", "70000:80", "80:70000", "a:80", "1:2:3"})
+    EXPECT_FALSE(ParsePortPair(text)) << text;
 }
 
 }  // namespace

@@ -71,23 +71,31 @@ TEST_F(ConfigFiles, ErrorsNameTheFileThatIsWrong) {
   const auto config = LoadAll({"network.plugin_timeout=never"});
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().code, Code::kInvalidArgument);
-  EXPECT_THAT(config.error().message,
-              HasSubstr(folder_.native() + "/berth.yaml:4: log.level: \"loud\" is not one of debug, info, warning, error\n"));
-  EXPECT_THAT(config.error().message, HasSubstr(folder_.native() + "/berth.d/10-a.yaml:1: pids_limit: unknown key; known here are state_root, "));
-  EXPECT_THAT(config.error().message, HasSubstr("\nflag: network.plugin_timeout: \"never\" is not a duration (as 250ms, 30s, 5m) from 1s to 1h"));
+  EXPECT_THAT(
+      config.error().message,
+      HasSubstr(folder_.native() + "/berth.yaml:4: log.level: \"loud\" is not one of debug, info, warning, error\n"));
+  EXPECT_THAT(
+      config.error().message,
+      HasSubstr(folder_.native() + "/berth.d/10-a.yaml:1: pids_limit: unknown key; known here are state_root, "));
+  EXPECT_THAT(
+      config.error().message,
+      HasSubstr("\nflag: network.plugin_timeout: \"never\" is not a duration (as 250ms, 30s, 5m) from 1s to 1h"));
 }
 
 TEST_F(ConfigFiles, RuleOverSeveralKeysNamesWhereTheKeyWasSet) {
   Write("berth.yaml", "log: {}\ndefault_runtime: youki\n");
   const auto config = LoadAll();
   ASSERT_FALSE(config);
-  EXPECT_EQ(config.error().message, folder_.native() + "/berth.yaml:2: default_runtime: \"youki\" is not one of the runtimes");
+  EXPECT_EQ(config.error().message,
+            folder_.native() + "/berth.yaml:2: default_runtime: \"youki\" is not one of the runtimes");
 }
 
 TEST_F(ConfigFiles, MapsAreMergedAndNullRemoves) {
   Write("berth.yaml",
-        "runtimes:\n  youki: {path: /opt/youki}\nimage:\n  registries:\n    docker.io: {mirrors: [\"https://m.example/x\"]}\n");
-  Write("berth.d/1.yaml", "runtimes:\n  runc:\n  youki: {root: /run/y}\nimage: {registries: {docker.io: {insecure: true}}}\n");
+        "runtimes:\n  youki: {path: /opt/youki}\nimage:\n  registries:\n    docker.io: {mirrors: "
+        "[\"https://m.example/x\"]}\n");
+  Write("berth.d/1.yaml",
+        "runtimes:\n  runc:\n  youki: {root: /run/y}\nimage: {registries: {docker.io: {insecure: true}}}\n");
   const auto config = LoadAll();
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->runtimes, (std::map<std::string, Runtime>{{"crun", {}}, {"youki", {"/opt/youki", "/run/y"}}}));
@@ -96,8 +104,9 @@ TEST_F(ConfigFiles, MapsAreMergedAndNullRemoves) {
 
 TEST_F(ConfigFiles, OverridesReachEveryKindOfKey) {
   Write("berth.yaml", "{}");
-  const auto config = LoadAll({"runtimes.crun.path=/opt/crun", "image.registries.my.host:5000.insecure=true", "network.bin_dirs=[/x, /y]",
-                               "image.registries={other: {mirrors: [\"http://m\"]}}", "default_runtime=", "log.level=debug"});
+  const auto config = LoadAll({"runtimes.crun.path=/opt/crun", "image.registries.my.host:5000.insecure=true",
+                               "network.bin_dirs=[/x, /y]", "image.registries={other: {mirrors: [\"http://m\"]}}",
+                               "default_runtime=", "log.level=debug"});
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->runtimes.at("crun").path, "/opt/crun");
   EXPECT_TRUE(config->image.registries.at("my.host:5000").insecure);
@@ -150,24 +159,31 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"log: {level: debug}\nlog: {level: info}", "f:2: log: stands here twice"},
         BadCase{"log:\n  level: info\n  level: info", "f:3: log.level: stands here twice"},
         BadCase{"[a]: 1", "f:1: a key that is not a text of one line"},
-        BadCase{"container:\n  pids_limit: many", "f:2: container.pids_limit: \"many\" is not a whole number from 0 to 4194304"},
+        BadCase{"container:\n  pids_limit: many",
+                "f:2: container.pids_limit: \"many\" is not a whole number from 0 to 4194304"},
         BadCase{"container: {pids_limit: -1}", "f:1: container.pids_limit: \"-1\" is not a whole number from 0"},
         BadCase{"container: {pids_limit: 1.5}", "f:1: container.pids_limit: \"1.5\" is not"},
-        BadCase{"container: {pids_limit: 99999999999999999999}", "f:1: container.pids_limit: \"99999999999999999999\" is not"},
+        BadCase{"container: {pids_limit: 99999999999999999999}",
+                "f:1: container.pids_limit: \"99999999999999999999\" is not"},
         BadCase{"container: {pids_limit: }", "f:1: container.pids_limit: nothing is not a whole number"},
         BadCase{"container: {pids_limit: [1]}", "f:1: container.pids_limit: a list is not a whole number"},
-        BadCase{"container: {clamp_oom_score_adj: yes}", "f:1: container.clamp_oom_score_adj: \"yes\" is not true or false"},
-        BadCase{"network: {plugin_timeout: 30}", "f:1: network.plugin_timeout: \"30\" is not a duration (as 250ms, 30s, 5m) from 1s to 1h"},
+        BadCase{"container: {clamp_oom_score_adj: yes}",
+                "f:1: container.clamp_oom_score_adj: \"yes\" is not true or false"},
+        BadCase{"network: {plugin_timeout: 30}",
+                "f:1: network.plugin_timeout: \"30\" is not a duration (as 250ms, 30s, 5m) from 1s to 1h"},
         BadCase{"network: {plugin_timeout: 2h}", "f:1: network.plugin_timeout: \"2h\" is not a duration"},
-        BadCase{"grpc: {max_message: 1MB}", "f:1: grpc.max_message: \"1MB\" is not a size (as 4096, 16KiB, 1GiB) from 1MiB to 1GiB"},
+        BadCase{"grpc: {max_message: 1MB}",
+                "f:1: grpc.max_message: \"1MB\" is not a size (as 4096, 16KiB, 1GiB) from 1MiB to 1GiB"},
         BadCase{"grpc: {socket_mode: 9999}", "f:1: grpc.socket_mode: \"9999\" is not an octal mode as 0660"},
         BadCase{"log: {level: loud}", "f:1: log.level: \"loud\" is not one of debug, info, warning, error"},
         BadCase{"state_root: var/lib", "f:1: state_root: \"var/lib\" is not a path: an absolute path"},
         BadCase{"state_root: /", "f:1: state_root: \"/\" is not a path"},
         BadCase{"state_root: /a/../b", "f:1: state_root: \"/a/../b\" is not a path"},
-        BadCase{"run_root: /var/lib/berth", "f:1: run_root: is the same folder as state_root"}, BadCase{"state_root: \"/a\\nb\"", "f:1: state_root: \"/a?b\" is not"},
+        BadCase{"run_root: /var/lib/berth", "f:1: run_root: is the same folder as state_root"},
+        BadCase{"state_root: \"/a\\nb\"", "f:1: state_root: \"/a?b\" is not"},
         BadCase{"network: {bin_dirs: /a}", "f:1: network.bin_dirs: \"/a\" is not a list of texts: an absolute path"},
-        BadCase{"network:\n  bin_dirs:\n  - /a\n  - b", "f:4: network.bin_dirs: \"b\" is not a list of texts: an absolute path"},
+        BadCase{"network:\n  bin_dirs:\n  - /a\n  - b",
+                "f:4: network.bin_dirs: \"b\" is not a list of texts: an absolute path"},
         BadCase{"network: {bin_dirs: [[/a]]}", "f:1: network.bin_dirs: a list is not"},
         BadCase{"runtimes: [crun]", "f:1: runtimes: a list is not a map"},
         BadCase{"runtimes: {crun: /bin/crun}", "f:1: runtimes.crun: \"/bin/crun\" is not a map of keys"},
@@ -179,7 +195,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"image: {registries: {docker.io: {mirrors: [m.example]}}}",
                 "f:1: image.registries.docker.io.mirrors: \"m.example\" is not a list of texts: a URL http(s)://"},
         BadCase{"image: {registries: {\"a/b\": {}}}", "f:1: image.registries.a/b: \"a/b\" is not a registry's host"},
-        BadCase{"container: {default_capabilities: [CAP_CHOWN]}", "f:1: container.default_capabilities: \"CAP_CHOWN\" is not"}));
+        BadCase{"container: {default_capabilities: [CAP_CHOWN]}",
+                "f:1: container.default_capabilities: \"CAP_CHOWN\" is not"}));
 
 TEST(ParseConfig, ReportsSeveralProblemsButNotWithoutEnd) {
   std::string yaml;
@@ -257,13 +274,15 @@ TEST(Keys, EveryKeyHasAFieldOfItsOwn) {
   std::set<const void*> seen;
   for (const Key& key : ConfigKeys()) {
     const Field field = key.field(&config);
-    const void* at = std::visit([](const auto& value) -> const void* {
-      if constexpr (std::is_same_v<std::decay_t<decltype(value)>, EnumRef>) {
-        return value.value;
-      } else {
-        return value;
-      }
-    }, field);
+    const void* at = std::visit(
+        [](const auto& value) -> const void* {
+          if constexpr (std::is_same_v<std::decay_t<decltype(value)>, EnumRef>) {
+            return value.value;
+          } else {
+            return value;
+          }
+        },
+        field);
     EXPECT_TRUE(seen.insert(at).second) << key.path;
   }
   EXPECT_EQ(seen.size(), ConfigKeys().size());
@@ -278,7 +297,8 @@ TEST(Units, DurationsSizesAndModes) {
   }
   EXPECT_EQ(ParseSize("0")->bytes, 0u);
   EXPECT_EQ(ParseSize("16MiB")->bytes, 16u << 20);
-  for (const char* bad : {"", "MiB", "1MB", "1.5MiB", "9999999TiB999", "99999999TiB", "-1"}) EXPECT_FALSE(ParseSize(bad)) << bad;
+  for (const char* bad : {"", "MiB", "1MB", "1.5MiB", "9999999TiB999", "99999999TiB", "-1"})
+    EXPECT_FALSE(ParseSize(bad)) << bad;
   EXPECT_EQ(ParseMode("0660")->bits, 0660u);
   EXPECT_EQ(ParseMode("600")->bits, 0600u);
   for (const char* bad : {"", "0", "66", "1660", "0o660", "08", "0880"}) EXPECT_FALSE(ParseMode(bad)) << bad;

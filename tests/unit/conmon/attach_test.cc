@@ -44,10 +44,18 @@ class AttachTest : public MonitorFixture {
       if (got <= 0) break;
       const std::string_view data(packet.data() + 1, static_cast<size_t>(got) - 1);
       switch (static_cast<AttachFrame>(packet[0])) {
-        case AttachFrame::kStdout: all.out += data; break;
-        case AttachFrame::kStderr: all.err += data; break;
-        case AttachFrame::kEnded: all.ended = true; break;
-        case AttachFrame::kStdin: ADD_FAILURE() << "stdin frame from the monitor"; break;
+        case AttachFrame::kStdout:
+          all.out += data;
+          break;
+        case AttachFrame::kStderr:
+          all.err += data;
+          break;
+        case AttachFrame::kEnded:
+          all.ended = true;
+          break;
+        case AttachFrame::kStdin:
+          ADD_FAILURE() << "stdin frame from the monitor";
+          break;
       }
     }
     return all;
@@ -127,8 +135,11 @@ TEST_F(AttachTest, LargeStdinIsDeliveredWhole) {
     ASSERT_TRUE(Bound().Wait(client.get(), POLLOUT, "stdin"));
   }
   ASSERT_EQ(shutdown(client.get(), SHUT_WR), 0);
-  const auto expected = base::Run({.spawn = {.program = "/bin/sh", .arguments = {"sh", "-c", "head -c 4000000 /dev/zero | tr '\\0' z | cksum"},
-                                             .environment = {"PATH=/usr/bin:/bin"}}}, Bound());
+  const auto expected =
+      base::Run({.spawn = {.program = "/bin/sh",
+                           .arguments = {"sh", "-c", "head -c 4000000 /dev/zero | tr '\\0' z | cksum"},
+                           .environment = {"PATH=/usr/bin:/bin"}}},
+                Bound());
   ASSERT_TRUE(expected);
   EXPECT_EQ(Receive(client.get()).out, expected->output);
   EXPECT_TRUE(Finish(*launched));
@@ -258,7 +269,8 @@ TEST_F(AttachTest, ResizeWithoutATerminalIsAnError) {
 
 TEST_F(AttachTest, RuntimeWithoutATerminalIsAnError) {
   LaunchOptions options = TerminalOptions("");
-  options.runtime = {"/bin/sh", "-c", "sleep 0 & echo $! > $1", "create", options.pid_file.native(), kConsoleSocketPlaceholder};
+  options.runtime = {
+      "/bin/sh", "-c", "sleep 0 & echo $! > $1", "create", options.pid_file.native(), kConsoleSocketPlaceholder};
   const auto launched = LaunchMonitor(options, Bound());
   ASSERT_FALSE(launched);
   EXPECT_THAT(launched.error().message, HasSubstr("gave no terminal"));

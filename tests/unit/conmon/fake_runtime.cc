@@ -1,6 +1,6 @@
-// Stands in for an OCI runtime's create: starts a shell command, writes the pid file and leaves. With a terminal it opens
-// one first, sends its master to the console socket and starts the command on it. (A shell would do it, but reaps what
-// ends before itself.)
+// Stands in for an OCI runtime's create: starts a shell command, writes the pid file and leaves. With a terminal it
+// opens one first, sends its master to the console socket and starts the command on it. (A shell would do it, but reaps
+// what ends before itself.)
 //   conmon_fake_runtime <console socket, or - for no terminal> <pid file> <command>
 // And for a bundle without any other file, it is the container of a real runtime:
 //   conmon_fake_runtime --container

@@ -59,7 +59,9 @@ TEST_F(FootprintTest, AnIdleMonitorIsNeverScheduled) {
   ASSERT_TRUE(launched) << launched.error().Text();
   ASSERT_TRUE(base::ReadFile(folder_ / "ready"));
   const base::Path status = base::Cat("/proc/", launched->monitor.pid(), "/status");
-  const auto switches = [&] { return Field(status, "voluntary_ctxt_switches:") + Field(status, "nonvoluntary_ctxt_switches:"); };
+  const auto switches = [&] {
+    return Field(status, "voluntary_ctxt_switches:") + Field(status, "nonvoluntary_ctxt_switches:");
+  };
   // After this the monitor has nothing more to do: a reply means that everything before it was handled.
   { ASSERT_TRUE(Connect().GetStatus(Bound())); }
   const base::Context pause = base::Context().WithTimeout(std::chrono::milliseconds(300));

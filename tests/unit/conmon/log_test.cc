@@ -106,9 +106,9 @@ TEST_F(LogTest, FinishesATornRecordBeforeAnythingElse) {
   LimitFileSize(RLIM_INFINITY);
   Feed(err_, "written\n");
   EXPECT_FALSE(log_.failing());
-  EXPECT_THAT(Records(ReadLog()), ElementsAre("stdout F " + std::string(100, 'a'),
-                                              "stderr F berth: 3 log records were dropped: File too large",
-                                              "stderr F written"));
+  EXPECT_THAT(Records(ReadLog()),
+              ElementsAre("stdout F " + std::string(100, 'a'),
+                          "stderr F berth: 3 log records were dropped: File too large", "stderr F written"));
 }
 
 TEST_F(LogTest, TearsAtEveryByteAndRecovers) {

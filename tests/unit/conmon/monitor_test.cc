@@ -141,7 +141,8 @@ TEST_F(MonitorTest, ContainerInheritsNoDescriptors) {
   auto launched = LaunchMonitor(Options("ls /proc/self/fd"), Bound());
   ASSERT_TRUE(launched) << launched.error().Text();
   ASSERT_TRUE(Finish(*launched));
-  EXPECT_THAT(Records(ReadLog()), ElementsAre("stdout F 0", "stdout F 1", "stdout F 2", "stdout F 3"));  // 3 is ls's own
+  EXPECT_THAT(Records(ReadLog()),
+              ElementsAre("stdout F 0", "stdout F 1", "stdout F 2", "stdout F 3"));  // 3 is ls's own
 }
 
 TEST_F(MonitorTest, FailedCreateGivesTheRuntimesText) {
@@ -168,7 +169,9 @@ TEST_F(MonitorTest, FailedCreateLeavesNoProcess) {
   MakeFifo("never");
   LaunchOptions options = Options("");
   // In a session of its own, as a container's first process is.
-  options.runtime = {"/bin/sh", "-c", "setsid sh -c 'echo $$ > $D/left; exec cat $D/never' & while [ ! -s $D/left ]; do :; done; exit 1"};
+  options.runtime = {
+      "/bin/sh", "-c",
+      "setsid sh -c 'echo $$ > $D/left; exec cat $D/never' & while [ ! -s $D/left ]; do :; done; exit 1"};
   ASSERT_FALSE(LaunchMonitor(options, Bound()));
   const auto left = base::ReadFile(folder_ / "left");
   ASSERT_TRUE(left);
@@ -292,7 +295,8 @@ TEST_F(MonitorTest, LosesAndSplitsNoLineOverAThousandRotations) {
   MakeFifo("go");
   MakeFifo("end");
   auto launched = LaunchMonitor(Options("read x < $D/go; seq 1 " + std::to_string(kLines) +
-                                        " | while read n; do echo line-$n; done; read x < $D/end"), Bound());
+                                        " | while read n; do echo line-$n; done; read x < $D/end"),
+                                Bound());
   ASSERT_TRUE(launched) << launched.error().Text();
   MonitorConnection connection = Connect();
   Release("go");
@@ -345,8 +349,8 @@ TEST_F(MonitorTest, KeepsAndServesARecordThatCannotBeWritten) {
   ASSERT_TRUE(full);
   base::SpawnOptions spawn;
   spawn.program = options.monitor;
-  spawn.arguments = {"berth-monitor", "--id=x", "--pid-file=" + options.pid_file.native(), "--run-folder=" + folder_.native(),
-                     "--"};
+  spawn.arguments = {"berth-monitor", "--id=x", "--pid-file=" + options.pid_file.native(),
+                     "--run-folder=" + folder_.native(), "--"};
   spawn.arguments.insert(spawn.arguments.end(), options.runtime.begin(), options.runtime.end());
   spawn.environment = options.environment;
   spawn.fds = {{writer.get(), kSyncFd}, {listener.get(), kListenFd}, {full->get(), kExitFd}};

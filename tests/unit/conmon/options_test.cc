@@ -33,8 +33,10 @@ const char* Wrong(const std::vector<std::string>& more) {
 TEST(MonitorOptionsTest, TakesEveryOption) {
   MonitorOptions out;
   std::vector<std::string> keep;
-  ASSERT_EQ(Parse({"--log=/l", "--runtime-log=/rl", "--cgroup-root=/c", "--log-limit=1", "--partial-ms=60000", "--drain-ms=0",
-                   "--create-ms=5", "--terminal=yes", "--stdin=once", "--join=/a", "--join=/b"}, out, keep), nullptr);
+  ASSERT_EQ(Parse({"--log=/l", "--runtime-log=/rl", "--cgroup-root=/c", "--log-limit=1", "--partial-ms=60000",
+                   "--drain-ms=0", "--create-ms=5", "--terminal=yes", "--stdin=once", "--join=/a", "--join=/b"},
+                  out, keep),
+            nullptr);
   EXPECT_STREQ(out.id, "x");
   EXPECT_STREQ(out.log, "/l");
   EXPECT_STREQ(out.runtime_log, "/rl");

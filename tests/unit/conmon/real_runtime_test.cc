@@ -27,10 +27,14 @@ class RealRuntimeTest : public MonitorFixture, public testing::WithParamInterfac
     const auto program = base::ReadFile(BERTH_FAKE_RUNTIME);
     ASSERT_TRUE(program);
     ASSERT_TRUE(base::WriteFile(folder_ / "rootfs" / "program", *program, 0755));
-    ASSERT_TRUE(base::WriteFile(folder_ / "config.json", base::Cat(R"({"ociVersion":"1.0.2","root":{"path":"rootfs"},
-      "process":{"terminal":)", terminal ? "true" : "false", R"(,"user":{"uid":0,"gid":0},"args":["/program",")", argument, R"("],
-      "env":["PATH=/"],"cwd":"/"},"linux":{"cgroupsPath":"/)", id_, R"(","resources":)", resources,
-      R"(,"namespaces":[{"type":"mount"},{"type":"pid"}]},
+    ASSERT_TRUE(base::WriteFile(
+        folder_ / "config.json",
+        base::Cat(R"({"ociVersion":"1.0.2","root":{"path":"rootfs"},
+      "process":{"terminal":)",
+                  terminal ? "true" : "false", R"(,"user":{"uid":0,"gid":0},"args":["/program",")", argument, R"("],
+      "env":["PATH=/"],"cwd":"/"},"linux":{"cgroupsPath":"/)",
+                  id_, R"(","resources":)", resources,
+                  R"(,"namespaces":[{"type":"mount"},{"type":"pid"}]},
       "mounts":[{"destination":"/proc","type":"proc","source":"proc"},{"destination":"/dev","type":"tmpfs","source":"tmpfs"},
       {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["newinstance","ptmxmode=0666"]}]})")));
   }
@@ -46,8 +50,18 @@ class RealRuntimeTest : public MonitorFixture, public testing::WithParamInterfac
   LaunchOptions RuntimeOptions(bool terminal) const {
     LaunchOptions options = Options("");
     options.terminal = terminal;
-    options.runtime = {FindRuntime().native(), "--root", (folder_ / "root").native(), "--log", options.runtime_log.native(),
-                       "--log-format", "json", "create", "--bundle", folder_.native(), "--pid-file", options.pid_file.native()};
+    options.runtime = {FindRuntime().native(),
+                       "--root",
+                       (folder_ / "root").native(),
+                       "--log",
+                       options.runtime_log.native(),
+                       "--log-format",
+                       "json",
+                       "create",
+                       "--bundle",
+                       folder_.native(),
+                       "--pid-file",
+                       options.pid_file.native()};
     if (terminal) options.runtime.insert(options.runtime.end(), {"--console-socket", kConsoleSocketPlaceholder});
     options.runtime.push_back(id_);
     return options;
@@ -60,10 +74,11 @@ class RealRuntimeTest : public MonitorFixture, public testing::WithParamInterfac
     if (FindRuntime().empty()) GTEST_SKIP() << GetParam() << " is not installed";
     if (geteuid() != 0) GTEST_SKIP() << "an OCI runtime needs root";
     // crun refuses a hybrid hierarchy: hide its v2 half in a mount namespace of this test process.
-    static const bool kApart = unshare(CLONE_NEWNS) == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+    static const bool kApart =
+        unshare(CLONE_NEWNS) == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
     if (!kApart) GTEST_SKIP() << "no mount namespace of our own";
-    static const bool kHidden = !base::Exists("/sys/fs/cgroup/unified") ||
-                                mount("none", "/sys/fs/cgroup/unified", "tmpfs", 0, nullptr) == 0;
+    static const bool kHidden =
+        !base::Exists("/sys/fs/cgroup/unified") || mount("none", "/sys/fs/cgroup/unified", "tmpfs", 0, nullptr) == 0;
     if (!kHidden) GTEST_SKIP() << "cannot hide the unified hierarchy";
   }
   void TearDown() override {

@@ -14,7 +14,8 @@ std::string Format(const ExitRecord& record) {
   char text[kExitRecordLimit];
   return {text, FormatExitRecord(record, text)};
 }
-constexpr ExitRecord kRecord{.code = 137, .signal = 9, .oom_kills = 2, .dropped = 3, .finished_at = 1'700'000'000'123'456'789};
+constexpr ExitRecord kRecord{
+    .code = 137, .signal = 9, .oom_kills = 2, .dropped = 3, .finished_at = 1'700'000'000'123'456'789};
 
 TEST(ExitRecordTest, HasTheDocumentedForm) {
   EXPECT_EQ(Format(kRecord), "berth-exit 1\ncode=137\nsignal=9\noom=2\ndropped=3\nat=1700000000123456789\nend\n");
@@ -52,11 +53,14 @@ TEST(ExitRecordTest, MissingFileIsNoRecord) {
   EXPECT_FALSE(*record);
 }
 
-std::span<const std::byte> Bytes(const Request& request) { return std::as_bytes(std::span(&request, 1)); }
+std::span<const std::byte> Bytes(const Request& request) {
+  return std::as_bytes(std::span(&request, 1));
+}
 
 TEST(ProtocolTest, AcceptsEveryRequestOfABerthd) {
-  for (const MessageType type : {MessageType::kHello, MessageType::kReopenLog, MessageType::kResize, MessageType::kCloseStdin,
-                                 MessageType::kSubscribe, MessageType::kStatus, MessageType::kAcknowledge}) {
+  for (const MessageType type :
+       {MessageType::kHello, MessageType::kReopenLog, MessageType::kResize, MessageType::kCloseStdin,
+        MessageType::kSubscribe, MessageType::kStatus, MessageType::kAcknowledge}) {
     const Request request{.type = type, .id = 7, .a = 80, .b = 24};
     const auto decoded = DecodeRequest(Bytes(request));
     ASSERT_TRUE(decoded) << static_cast<int>(type);
@@ -96,14 +100,21 @@ TEST(RuntimeErrorTest, TakesTheLastErrorOfJsonLines) {
 }
 
 TEST(RuntimeErrorTest, ReadsCrunsOrderOfKeys) {
-  EXPECT_EQ(RuntimeErrorText("{ \"msg\": \"cannot find `x`\", \"level\": \"error\", \"time\": \"t\" }\n"), "cannot find `x`");
+  EXPECT_EQ(RuntimeErrorText("{ \"msg\": \"cannot find `x`\", \"level\": \"error\", \"time\": \"t\" }\n"),
+            "cannot find `x`");
 }
 
-TEST(RuntimeErrorTest, GivesPlainTextAsItIs) { EXPECT_EQ(RuntimeErrorText("  went wrong\n"), "went wrong"); }
+TEST(RuntimeErrorTest, GivesPlainTextAsItIs) {
+  EXPECT_EQ(RuntimeErrorText("  went wrong\n"), "went wrong");
+}
 
-TEST(RuntimeErrorTest, SaysThatThereIsNone) { EXPECT_EQ(RuntimeErrorText(""), "no error text"); }
+TEST(RuntimeErrorTest, SaysThatThereIsNone) {
+  EXPECT_EQ(RuntimeErrorText(""), "no error text");
+}
 
-TEST(RuntimeErrorTest, SurvivesCutJson) { EXPECT_EQ(RuntimeErrorText("{\"msg\":\"cut \\u00"), "{\"msg\":\"cut \\u00"); }
+TEST(RuntimeErrorTest, SurvivesCutJson) {
+  EXPECT_EQ(RuntimeErrorText("{\"msg\":\"cut \\u00"), "{\"msg\":\"cut \\u00");
+}
 
 }  // namespace
 }  // namespace berth::conmon

@@ -28,7 +28,8 @@ class ApparmorTest : public testing::Test {
     return out;
   }
   // The profile, or "code: message".
-  static std::string Map(const cri::LinuxContainerSecurityContext& security, const kernel::TempFolder& sys, bool default_loads = true) {
+  static std::string Map(const cri::LinuxContainerSecurityContext& security, const kernel::TempFolder& sys,
+                         bool default_loads = true) {
     const auto mapped = MapApparmor(security, default_loads, sys.path());
     return mapped ? *mapped : base::Cat(base::CodeName(mapped.error().code), ": ", mapped.error().message);
   }
@@ -59,7 +60,8 @@ TEST_F(ApparmorTest, ProfileThatIsNotLoadedIsRefused) {
 }
 
 TEST_F(ApparmorTest, DefaultIsOurProfileWhereThereIsAppArmor) {
-  for (const auto& security : {New(Type::RuntimeDefault), Old("runtime/default"), Old(""), cri::LinuxContainerSecurityContext()}) {
+  for (const auto& security :
+       {New(Type::RuntimeDefault), Old("runtime/default"), Old(""), cri::LinuxContainerSecurityContext()}) {
     EXPECT_EQ(Map(security, on_), "berth-default");
     EXPECT_EQ(Map(security, off_), "");
   }
@@ -81,7 +83,10 @@ TEST(ApparmorDefaultTest, IsLoadedOnceAndTriedAgainAfterAFailure) {
   const base::Path parser = folder.File("parser", "");
   const base::Path count = folder.path() / "count";
   const auto write = [&](int code) {
-    ASSERT_TRUE(base::WriteFile(parser, base::Cat("#!/bin/sh\necho \"$@\" >> ", count.native(), "\ncat > ", count.native(), ".text\necho why >&2\nexit ", code, "\n"), 0755));
+    ASSERT_TRUE(base::WriteFile(parser,
+                                base::Cat("#!/bin/sh\necho \"$@\" >> ", count.native(), "\ncat > ", count.native(),
+                                          ".text\necho why >&2\nexit ", code, "\n"),
+                                0755));
   };
   ApparmorDefault profile(parser);
   write(1);

@@ -60,7 +60,8 @@ TEST(Capabilities, AmbientOnesAreInAllFiveSets) {
   request.mutable_capabilities()->add_add_ambient_capabilities("NET_ADMIN");
   const auto mapped = MapCapabilities(request, kDefaults, kAvailable);
   ASSERT_TRUE(mapped);
-  for (const Names* set : {&mapped->bounding, &mapped->effective, &mapped->permitted, &mapped->inheritable, &mapped->ambient}) {
+  for (const Names* set :
+       {&mapped->bounding, &mapped->effective, &mapped->permitted, &mapped->inheritable, &mapped->ambient}) {
     EXPECT_EQ(*set, Names{"CAP_NET_ADMIN"});
   }
 }

@@ -75,10 +75,16 @@ TEST_F(Cdi, DeviceIsAllThatItsFileSays) {
 }
 
 TEST_F(Cdi, MountOfADeviceHidesNothingBelowIt) {
-  Write("first/x.json",
-        R"({"cdiVersion":"1.0.0","kind":"a.b/c","devices":[{"name":"d","containerEdits":{"mounts":[{"hostPath":"/usr","containerPath":"/opt"}]}}]})");
+  Write(
+      "first/x.json",
+      R"({"cdiVersion":"1.0.0","kind":"a.b/c","devices":[{"name":"d","containerEdits":{"mounts":[{"hostPath":"/usr","containerPath":"/opt"}]}}]})");
   for (const char* destination : {"/proc", "/opt/data"})
-    spec_.mounts.push_back({.destination = destination, .type = "bind", .source = "/x", .options = {}, .uid_mappings = {}, .gid_mappings = {}});
+    spec_.mounts.push_back({.destination = destination,
+                            .type = "bind",
+                            .source = "/x",
+                            .options = {},
+                            .uid_mappings = {},
+                            .gid_mappings = {}});
   ASSERT_OK(Apply({"a.b/c=d"}));
   Words order;
   for (const oci::Mount& mount : spec_.mounts) order.push_back(mount.destination);

@@ -13,9 +13,12 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-std::string Number(const std::optional<int64_t>& number) { return number ? std::to_string(*number) : "*"; }
+std::string Number(const std::optional<int64_t>& number) {
+  return number ? std::to_string(*number) : "*";
+}
 std::string Line(const oci::DeviceRule& rule) {
-  return base::Cat(rule.allow ? "allow " : "deny ", rule.type, " ", Number(rule.major), ":", Number(rule.minor), " ", rule.access);
+  return base::Cat(rule.allow ? "allow " : "deny ", rule.type, " ", Number(rule.major), ":", Number(rule.minor), " ",
+                   rule.access);
 }
 
 class DevicesTest : public testing::Test {
@@ -47,8 +50,9 @@ TEST_F(DevicesTest, EverythingIsDeniedButTheUsual) {
   EXPECT_TRUE(plan->devices.empty());
   Words rules;
   for (const auto& rule : plan->rules) rules.push_back(Line(rule));
-  EXPECT_EQ(rules, (Words{"deny a *:* rwm", "allow c *:* m", "allow b *:* m", "allow c 1:3 rwm", "allow c 1:5 rwm", "allow c 1:7 rwm",
-                          "allow c 1:8 rwm", "allow c 1:9 rwm", "allow c 5:0 rwm", "allow c 5:1 rwm", "allow c 5:2 rwm", "allow c 136:* rwm"}));
+  EXPECT_EQ(rules, (Words{"deny a *:* rwm", "allow c *:* m", "allow b *:* m", "allow c 1:3 rwm", "allow c 1:5 rwm",
+                          "allow c 1:7 rwm", "allow c 1:8 rwm", "allow c 1:9 rwm", "allow c 5:0 rwm", "allow c 5:1 rwm",
+                          "allow c 5:2 rwm", "allow c 136:* rwm"}));
 }
 
 TEST_F(DevicesTest, RequestedDeviceIsMadeAsTheHosts) {
@@ -117,8 +121,9 @@ TEST_F(DevicesTest, WhatIsNoDeviceIsRefused) {
     base::Path host_path;
     const char* reason;
   };
-  for (const Case& one : {Case{"", "host_path is not absolute"}, Case{"dev/null", "host_path is not absolute"}, Case{"/dev/no-such", "no such device"},
-                          Case{file, "not a device"}, Case{folder, "a folder of devices must lie below /dev"}}) {
+  for (const Case& one : {Case{"", "host_path is not absolute"}, Case{"dev/null", "host_path is not absolute"},
+                          Case{"/dev/no-such", "no such device"}, Case{file, "not a device"},
+                          Case{folder, "a folder of devices must lie below /dev"}}) {
     config_.clear_devices();
     Add(one.host_path);
     ExpectRefused(base::Cat("device ", one.host_path.native(), ": ", one.reason));
@@ -141,7 +146,9 @@ TEST_F(DevicesTest, PrivilegedHasTheHostsDevicesAndMayUseAll) {
   std::set<std::string> paths;
   for (const oci::Device& device : plan->devices) {
     EXPECT_TRUE(paths.insert(device.path).second) << device.path << " twice";
-    EXPECT_FALSE(device.path.starts_with("/dev/pts/") || device.path.starts_with("/dev/shm/") || device.path == "/dev/console") << device.path;
+    EXPECT_FALSE(device.path.starts_with("/dev/pts/") || device.path.starts_with("/dev/shm/") ||
+                 device.path == "/dev/console")
+        << device.path;
     if (device.path == "/dev/mine") {
       EXPECT_EQ(device.minor, 3);
     }
@@ -152,7 +159,8 @@ TEST_F(DevicesTest, PrivilegedHasTheHostsDevicesAndMayUseAll) {
 TEST_F(DevicesTest, PrivilegedHidesNoDeviceOfTheHostBehindAnother) {
   Security(config_).set_privileged(true);
   Add("/dev/null", "/dev/zero");
-  ExpectRefused("device /dev/null: container_path /dev/zero is a device of the host, which a privileged container has there");
+  ExpectRefused(
+      "device /dev/null: container_path /dev/zero is a device of the host, which a privileged container has there");
 }
 
 TEST_F(DevicesTest, PrivilegedWithoutTheHostsDevicesIsLikeOthers) {

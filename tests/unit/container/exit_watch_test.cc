@@ -22,7 +22,9 @@ base::Child Sleeper() {
   return *std::move(child);
 }
 
-base::UniqueFd Pidfd(const base::Child& child) { return *base::OpenPidfd(child.pid()); }
+base::UniqueFd Pidfd(const base::Child& child) {
+  return *base::OpenPidfd(child.pid());
+}
 
 class ExitWatchTest : public testing::Test {
  protected:
@@ -63,7 +65,8 @@ TEST_F(ExitWatchTest, RecordOfAMonitorThatEndedIsTold) {
   base::UniqueFd pidfd = Pidfd(monitor);
   monitor.KillGroup();
   (void)monitor.Release();  // the watch reaps it
-  const auto told = Told({.id = {}, .monitor = std::move(pidfd), .process = Pidfd(process), .exit_file = {}, .socket = {}});
+  const auto told =
+      Told({.id = {}, .monitor = std::move(pidfd), .process = Pidfd(process), .exit_file = {}, .socket = {}});
   ASSERT_TRUE(told && told->has_value());
   EXPECT_EQ((*told)->code, 7);
 }
@@ -74,7 +77,8 @@ TEST_F(ExitWatchTest, MonitorThatEndedWithoutARecordIsLost) {
   base::UniqueFd pidfd = Pidfd(monitor);
   monitor.KillGroup();
   (void)monitor.Release();
-  const auto told = Told({.id = {}, .monitor = std::move(pidfd), .process = Pidfd(process), .exit_file = {}, .socket = {}});
+  const auto told =
+      Told({.id = {}, .monitor = std::move(pidfd), .process = Pidfd(process), .exit_file = {}, .socket = {}});
   ASSERT_TRUE(told);
   EXPECT_FALSE(told->has_value());
 }
@@ -84,13 +88,15 @@ TEST_F(ExitWatchTest, StoppedMonitorOfAProcessThatIsGoneIsGivenUp) {
   base::UniqueFd pidfd = Pidfd(monitor);
   ASSERT_TRUE(monitor.Signal(SIGSTOP));
   (void)monitor.Release();
-  const auto told = Told({.id = {}, .monitor = std::move(pidfd), .process = base::UniqueFd(), .exit_file = {}, .socket = {}});
+  const auto told =
+      Told({.id = {}, .monitor = std::move(pidfd), .process = base::UniqueFd(), .exit_file = {}, .socket = {}});
   ASSERT_TRUE(told);
   EXPECT_FALSE(told->has_value());
 }
 
 TEST_F(ExitWatchTest, NothingToWatchIsAMonitorLost) {
-  const auto told = Told({.id = {}, .monitor = base::UniqueFd(), .process = base::UniqueFd(), .exit_file = {}, .socket = {}});
+  const auto told =
+      Told({.id = {}, .monitor = base::UniqueFd(), .process = base::UniqueFd(), .exit_file = {}, .socket = {}});
   ASSERT_TRUE(told);
   EXPECT_FALSE(told->has_value());
 }

@@ -17,7 +17,9 @@ namespace berth::container {
 
 inline const base::Context kLong = base::Context().WithTimeout(std::chrono::seconds(60));
 
-inline kernel::ForeignPaths::Options WithHelper() { return {.helper = BERTH_HELPER, .deadline = std::chrono::seconds(60)}; }
+inline kernel::ForeignPaths::Options WithHelper() {
+  return {.helper = BERTH_HELPER, .deadline = std::chrono::seconds(60)};
+}
 
 // A pod with namespaces of its own and a pid namespace for each container.
 inline Pod SomePod() {
@@ -60,7 +62,9 @@ inline cri::ContainerConfig SomeContainer() {
   config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(cri::CONTAINER);
   return config;
 }
-inline cri::LinuxContainerSecurityContext& Security(cri::ContainerConfig& config) { return *config.mutable_linux()->mutable_security_context(); }
+inline cri::LinuxContainerSecurityContext& Security(cri::ContainerConfig& config) {
+  return *config.mutable_linux()->mutable_security_context();
+}
 
 // The error's text; "" for success.
 template <typename T>

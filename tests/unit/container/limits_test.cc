@@ -94,12 +94,15 @@ TEST(MergedResources, OnlyWhatAnUpdateNamesIsWritten) {
 TEST(UnitLimits, AreWhatSystemdCallsThem) {
   const auto text = [](const oci::Resources& limits) {
     std::string out;
-    for (const auto& [name, value] : UnitLimits(limits)) out += base::Cat(name, "=", value == UINT64_MAX ? "none" : std::to_string(value), " ");
+    for (const auto& [name, value] : UnitLimits(limits))
+      out += base::Cat(name, "=", value == UINT64_MAX ? "none" : std::to_string(value), " ");
     return out;
   };
   EXPECT_EQ(text({}), "");
-  EXPECT_EQ(text({.memory_limit = 10, .memory_reservation = 5, .memory_swap = 30, .pids_limit = 7}), "MemoryLow=5 MemoryMax=10 MemorySwapMax=20 TasksMax=7 ");
-  EXPECT_EQ(text({.memory_limit = -1, .memory_swap = -1, .pids_limit = -1}), "MemoryMax=none MemorySwapMax=none TasksMax=none ");
+  EXPECT_EQ(text({.memory_limit = 10, .memory_reservation = 5, .memory_swap = 30, .pids_limit = 7}),
+            "MemoryLow=5 MemoryMax=10 MemorySwapMax=20 TasksMax=7 ");
+  EXPECT_EQ(text({.memory_limit = -1, .memory_swap = -1, .pids_limit = -1}),
+            "MemoryMax=none MemorySwapMax=none TasksMax=none ");
   EXPECT_EQ(text({.cpu_quota = 20000}), "CPUQuotaPerSecUSec=200000 ");
   EXPECT_EQ(text({.cpu_quota = 12345, .cpu_period = 50000}), "CPUQuotaPerSecUSec=246900 CPUQuotaPeriodUSec=50000 ");
   EXPECT_EQ(text({.cpu_quota = -1, .cpu_period = 50000}), "CPUQuotaPerSecUSec=none CPUQuotaPeriodUSec=50000 ");

@@ -18,7 +18,8 @@ using Words = std::vector<std::string>;
 Words Lines(const MountPlan& plan) {
   Words out;
   for (const oci::Mount& mount : plan.mounts) {
-    out.push_back(base::Cat(mount.destination, " ", mount.type, " ", mount.source, " ", base::Join(mount.options, ",")));
+    out.push_back(
+        base::Cat(mount.destination, " ", mount.type, " ", mount.source, " ", base::Join(mount.options, ",")));
   }
   return out;
 }
@@ -81,7 +82,8 @@ TEST_F(MountsTest, SystemdHasFileSystemsOfItsOwnAndOnV2ItsCgroup) {
   const auto plan = Map();
   ASSERT_TRUE(plan);
   const Words lines = Lines(*plan);
-  for (const char* line : {"/run/lock tmpfs tmpfs rw,rprivate,noexec,nosuid,nodev,tmpcopyup", "/tmp tmpfs tmpfs rw,rprivate,noexec,nosuid,nodev,tmpcopyup",
+  for (const char* line : {"/run/lock tmpfs tmpfs rw,rprivate,noexec,nosuid,nodev,tmpcopyup",
+                           "/tmp tmpfs tmpfs rw,rprivate,noexec,nosuid,nodev,tmpcopyup",
                            "/var/log/journal tmpfs tmpfs rw,rprivate,noexec,nosuid,nodev,tmpcopyup",
                            "/sys/fs/cgroup cgroup cgroup nosuid,noexec,nodev,relatime,rw"})
     EXPECT_EQ(std::count(lines.begin(), lines.end(), line), 1) << line;
@@ -162,7 +164,8 @@ TEST_F(MountsTest, RecursiveReadonlyNeedsMuch) {
   EXPECT_EQ(MapOne(), "mount /data: recursive_read_only needs private propagation");
   mount.set_propagation(cri::PROPAGATION_PRIVATE);
   options_.recursive_read_only = false;
-  EXPECT_EQ(MapOne(), "mount /data: RROUnsupported: the runtime handler or the kernel has no recursive read-only mounts");
+  EXPECT_EQ(MapOne(),
+            "mount /data: RROUnsupported: the runtime handler or the kernel has no recursive read-only mounts");
 }
 
 TEST_F(MountsTest, MissingHostPathBecomesAFolder) {
@@ -185,8 +188,10 @@ TEST_F(MountsTest, ImpossibleRequestsAreRefusedByName) {
     const char* host_path;
     const char* reason;
   };
-  for (const Case& one : {Case{"", "/x", "mount : container_path is missing"}, Case{"data", "/x", "mount data: container_path is not absolute"},
-                          Case{"/a/..", "/x", "mount /a/..: container_path cannot be the root"}, Case{"/data", "", "mount /data: host_path is missing"},
+  for (const Case& one : {Case{"", "/x", "mount : container_path is missing"},
+                          Case{"data", "/x", "mount data: container_path is not absolute"},
+                          Case{"/a/..", "/x", "mount /a/..: container_path cannot be the root"},
+                          Case{"/data", "", "mount /data: host_path is missing"},
                           Case{"/data", "x", "mount /data: host_path is not absolute"}}) {
     config_.clear_mounts();
     Add(one.container_path, one.host_path);
@@ -206,7 +211,8 @@ TEST_F(MountsTest, SourceThatIsBoundAlreadyTakesTheOthersPlace) {
   EXPECT_EQ(MapOne(), "rbind,rprivate,ro");
   const auto plan = Map();
   ASSERT_TRUE(plan);
-  const auto data = std::find_if(plan->mounts.begin(), plan->mounts.end(), [](const oci::Mount& mount) { return mount.destination == "/data"; });
+  const auto data = std::find_if(plan->mounts.begin(), plan->mounts.end(),
+                                 [](const oci::Mount& mount) { return mount.destination == "/data"; });
   ASSERT_NE(data, plan->mounts.end());
   EXPECT_EQ(data->source, "/run/bound/1");
 }
@@ -215,10 +221,13 @@ TEST_F(MountsTest, UserNamespaceDecidesOverSysAndTheGroupOfTerminals) {
   const auto mount = [&](const std::string& destination) {
     const auto plan = Map();
     EXPECT_TRUE(plan);
-    const auto found = std::find_if(plan->mounts.begin(), plan->mounts.end(), [&](const oci::Mount& one) { return one.destination == destination; });
+    const auto found = std::find_if(plan->mounts.begin(), plan->mounts.end(),
+                                    [&](const oci::Mount& one) { return one.destination == destination; });
     return base::Cat(found->type, " ", base::Join(found->options, ","));
   };
-  pod_.user_namespace = {.path = "/run/berth/p1/ns/user", .map = {.uids = {.host = 100000, .size = 1000}, .gids = {.host = 100000, .size = 5}}, .images = {}};
+  pod_.user_namespace = {.path = "/run/berth/p1/ns/user",
+                         .map = {.uids = {.host = 100000, .size = 1000}, .gids = {.host = 100000, .size = 5}},
+                         .images = {}};
   EXPECT_EQ(mount("/sys"), "sysfs nosuid,noexec,nodev,ro");
   EXPECT_EQ(mount("/dev/pts"), "devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
   pod_.user_namespace->map.gids.size = 6;
@@ -238,7 +247,8 @@ TEST_F(MountsTest, ImageVolumeIsAReadOnlyBindOfWhatWasMounted) {
   EXPECT_EQ(MapOne("/other"), "rbind,rprivate,rw");
   const auto plan = Map();
   ASSERT_TRUE(plan);
-  const auto volume = std::find_if(plan->mounts.begin(), plan->mounts.end(), [](const oci::Mount& mount) { return mount.destination == "/data"; });
+  const auto volume = std::find_if(plan->mounts.begin(), plan->mounts.end(),
+                                   [](const oci::Mount& mount) { return mount.destination == "/data"; });
   ASSERT_NE(volume, plan->mounts.end());
   EXPECT_EQ(volume->source, "/run/volumes/1");
 }
@@ -277,9 +287,11 @@ TEST_F(MountsTest, PropagationNeedsAMountThatPropagates) {
   cri::Mount& mount = Add("/data", folder);
   mount.set_propagation(cri::PROPAGATION_HOST_TO_CONTAINER);
   WithMount(folder, MS_PRIVATE, [&] {
-    EXPECT_EQ(MapOne(), base::Cat("mount /data: path ", folder.native(), " is mounted on ", folder.native(), " but it is not a shared or slave mount"));
+    EXPECT_EQ(MapOne(), base::Cat("mount /data: path ", folder.native(), " is mounted on ", folder.native(),
+                                  " but it is not a shared or slave mount"));
     mount.set_propagation(cri::PROPAGATION_BIDIRECTIONAL);
-    EXPECT_EQ(MapOne(), base::Cat("mount /data: path ", folder.native(), " is mounted on ", folder.native(), " but it is not a shared mount"));
+    EXPECT_EQ(MapOne(), base::Cat("mount /data: path ", folder.native(), " is mounted on ", folder.native(),
+                                  " but it is not a shared mount"));
   });
   WithMount(folder, MS_SHARED, [&] {
     Add("/other", folder).set_propagation(cri::PROPAGATION_HOST_TO_CONTAINER);

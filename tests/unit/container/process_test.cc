@@ -72,13 +72,15 @@ TEST(Environment, LaterValueStandsAtTheFirstPlace) {
   config.set_tty(true);
   const auto environment = Environment(config, image, "web", "/home/app");
   ASSERT_TRUE(environment);
-  EXPECT_EQ(*environment, (Words{"PATH=/image", "TERM=xterm", "HOSTNAME=web", "A=request", "B=1=2", "EMPTY=", "C=2", "HOME=/home/app"}));
+  EXPECT_EQ(*environment, (Words{"PATH=/image", "TERM=xterm", "HOSTNAME=web", "A=request", "B=1=2", "EMPTY=", "C=2",
+                                 "HOME=/home/app"}));
 }
 
 TEST(Environment, WithoutATerminalThereIsNoTerm) {
   const auto environment = Environment({}, {}, "web", "/home/app");
   ASSERT_TRUE(environment);
-  EXPECT_EQ(*environment, (Words{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=web", "HOME=/home/app"}));
+  EXPECT_EQ(*environment, (Words{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=web",
+                                 "HOME=/home/app"}));
 }
 
 TEST(Environment, TextIsKept) {

@@ -88,7 +88,8 @@ TEST(ContainerRecord, NewContainerSurvivesTheDisk) {
 
 TEST(ContainerRecord, CutOrFlippedTextIsAnErrorNotACrash) {
   const std::string good = Encode(Sample());
-  for (size_t length = 0; length < good.size(); ++length) EXPECT_FALSE(Decode(std::string_view(good).substr(0, length)));
+  for (size_t length = 0; length < good.size(); ++length)
+    EXPECT_FALSE(Decode(std::string_view(good).substr(0, length)));
   for (size_t at = 0; at < good.size(); ++at) {
     for (const char byte : {'\0', '\xff', '"', '9', '{'}) {
       std::string bad = good;
@@ -106,13 +107,39 @@ std::string With(const char* key, nlohmann::json value) {
 }
 
 TEST(ContainerRecord, MembersOfAnotherKindOrRangeAreErrors) {
-  for (const auto& [key, value] : std::vector<std::pair<const char*, nlohmann::json>>{
-           {"/version", 2}, {"/version", "1"}, {"/id", ""}, {"/id", ".."}, {"/id", "a/b"}, {"/id", 1}, {"/sandbox_id", "../x"}, {"/sandbox_id", ""},
-           {"/config", "!"}, {"/config", "/////w=="}, {"/chain_ids", "x"}, {"/chain_ids", {1}}, {"/stop_signal", 0}, {"/stop_signal", 65},
-           {"/uid", -1}, {"/gid", int64_t{1} << 31}, {"/groups", {-1}}, {"/groups", {"a"}}, {"/groups", {1.5}}, {"/groups", 1},
-           {"/state", "gone"}, {"/state", 1}, {"/exit", 1}, {"/exit/code", "x"}, {"/process", nlohmann::json::array()}, {"/process/pid", -1},
-           {"/process/pid", int64_t{1} << 32}, {"/process/start_time", -5}, {"/monitor/pid", -1}, {"/monitor/pid", "4"}, {"/own_pid_namespace", 1},
-           {"/created_at", 18446744073709551615ULL}}) {
+  for (const auto& [key, value] :
+       std::vector<std::pair<const char*, nlohmann::json>>{{"/version", 2},
+                                                           {"/version", "1"},
+                                                           {"/id", ""},
+                                                           {"/id", ".."},
+                                                           {"/id", "a/b"},
+                                                           {"/id", 1},
+                                                           {"/sandbox_id", "../x"},
+                                                           {"/sandbox_id", ""},
+                                                           {"/config", "!"},
+                                                           {"/config", "/////w=="},
+                                                           {"/chain_ids", "x"},
+                                                           {"/chain_ids", {1}},
+                                                           {"/stop_signal", 0},
+                                                           {"/stop_signal", 65},
+                                                           {"/uid", -1},
+                                                           {"/gid", int64_t{1} << 31},
+                                                           {"/groups", {-1}},
+                                                           {"/groups", {"a"}},
+                                                           {"/groups", {1.5}},
+                                                           {"/groups", 1},
+                                                           {"/state", "gone"},
+                                                           {"/state", 1},
+                                                           {"/exit", 1},
+                                                           {"/exit/code", "x"},
+                                                           {"/process", nlohmann::json::array()},
+                                                           {"/process/pid", -1},
+                                                           {"/process/pid", int64_t{1} << 32},
+                                                           {"/process/start_time", -5},
+                                                           {"/monitor/pid", -1},
+                                                           {"/monitor/pid", "4"},
+                                                           {"/own_pid_namespace", 1},
+                                                           {"/created_at", 18446744073709551615ULL}}) {
     const auto decoded = Decode(With(key, value));
     ASSERT_FALSE(decoded) << key << " " << value;
     EXPECT_EQ(decoded.error().code, base::Code::kInvalidArgument) << key;
@@ -120,7 +147,9 @@ TEST(ContainerRecord, MembersOfAnotherKindOrRangeAreErrors) {
   for (const char* text : {"", "null", "[]", "1", "{}", "{\"version\":1}"}) EXPECT_FALSE(Decode(text)) << text;
 }
 
-TEST(ContainerRecord, MembersOfALaterVersionAreIgnored) { EXPECT_TRUE(Decode(With("/new", {{"a", 1}}))); }
+TEST(ContainerRecord, MembersOfALaterVersionAreIgnored) {
+  EXPECT_TRUE(Decode(With("/new", {{"a", 1}})));
+}
 
 }  // namespace
 }  // namespace berth::container

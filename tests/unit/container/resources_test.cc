@@ -16,7 +16,9 @@ std::string Map(const cri::LinuxContainerResources& request, const ResourceOptio
   return mapped.error().message;
 }
 
-TEST(Resources, NothingAskedIsNothingSet) { EXPECT_EQ(Map({}), "{}"); }
+TEST(Resources, NothingAskedIsNothingSet) {
+  EXPECT_EQ(Map({}), "{}");
+}
 
 TEST(Resources, Processors) {
   cri::LinuxContainerResources request;
@@ -44,10 +46,16 @@ TEST(Resources, SwapIsMemoryAndSwapTogether) {
            Case{1000, 1000, true, R"({"memory":{"limit":1000,"swap":1000}})"},
            Case{1000, -1, true, R"({"memory":{"limit":1000,"swap":-1}})"},
            Case{-1, 0, true, R"({"memory":{"limit":-1}})"},
-           Case{1000, 999, true, "resources: memory_swap_limit_in_bytes 999 is memory and swap together and cannot be below the memory limit 1000"},
-           Case{1000, 999, false, "resources: memory_swap_limit_in_bytes 999 is memory and swap together and cannot be below the memory limit 1000"},
-           Case{-1, 2000, true, "resources: memory_swap_limit_in_bytes 2000 needs memory_limit_in_bytes, which it includes"},
-           Case{0, 2000, true, "resources: memory_swap_limit_in_bytes 2000 needs memory_limit_in_bytes, which it includes"},
+           Case{1000, 999, true,
+                "resources: memory_swap_limit_in_bytes 999 is memory and swap together and cannot be below the memory "
+                "limit 1000"},
+           Case{1000, 999, false,
+                "resources: memory_swap_limit_in_bytes 999 is memory and swap together and cannot be below the memory "
+                "limit 1000"},
+           Case{-1, 2000, true,
+                "resources: memory_swap_limit_in_bytes 2000 needs memory_limit_in_bytes, which it includes"},
+           Case{0, 2000, true,
+                "resources: memory_swap_limit_in_bytes 2000 needs memory_limit_in_bytes, which it includes"},
            Case{-2, 0, true, "resources: memory_limit_in_bytes -2 is negative"},
            Case{0, -2, true, "resources: memory_swap_limit_in_bytes -2 is negative"},
        }) {
@@ -67,7 +75,8 @@ TEST(Resources, HugePagesWithoutAControllerMustBeZero) {
   EXPECT_EQ(Map(request, {.cgroup_v2 = true}), "{}");
   request.mutable_hugepage_limits(0)->set_limit(1 << 21);
   EXPECT_EQ(Map(request), R"({"hugepageLimits":[{"limit":2097152,"pageSize":"2MB"}]})");
-  EXPECT_EQ(Map(request, {.cgroup_v2 = true}), "resources: hugepage_limits: this host has no hugetlb cgroup controller");
+  EXPECT_EQ(Map(request, {.cgroup_v2 = true}),
+            "resources: hugepage_limits: this host has no hugetlb cgroup controller");
 }
 
 TEST(Resources, EachErrorNamesItsField) {
@@ -85,7 +94,8 @@ TEST(Resources, EachErrorNamesItsField) {
   EXPECT_EQ(Map(request), "resources: cpu_quota -2 is negative");
   request.Clear();
   request.set_memory_limit_in_bytes(4095);
-  EXPECT_EQ(Map(request, {.memory_minimum = 4096}), "resources: memory_limit_in_bytes 4095 is below the least that this node takes, 4096");
+  EXPECT_EQ(Map(request, {.memory_minimum = 4096}),
+            "resources: memory_limit_in_bytes 4095 is below the least that this node takes, 4096");
 }
 
 TEST(Resources, UnifiedNeedsVersion2AndNamesOfFiles) {
@@ -97,7 +107,9 @@ TEST(Resources, UnifiedNeedsVersion2AndNamesOfFiles) {
   EXPECT_EQ(Map(request), "resources: unified: \"../cgroup.procs\" is not a cgroup file");
 }
 
-TEST(Resources, PidsLimitIsTheDaemons) { EXPECT_EQ(Map({}, {.pids_limit = 100}), R"({"pids":{"limit":100}})"); }
+TEST(Resources, PidsLimitIsTheDaemons) {
+  EXPECT_EQ(Map({}, {.pids_limit = 100}), R"({"pids":{"limit":100}})");
+}
 
 }  // namespace
 }  // namespace berth::container

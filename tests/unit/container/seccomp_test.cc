@@ -39,9 +39,9 @@ std::string Line(const DefaultRule& rule) {
     if (rule.argument->op == "SCMP_CMP_MASKED_EQ") argument += base::Cat(":", rule.argument->value_two);
   }
   const std::string kernel = rule.kernel_major == 0 ? "" : base::Cat(rule.kernel_major, ".", rule.kernel_minor);
-  return base::Cat(rule.syscall, "\t", rule.error == 0 ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO", "\t", rule.error == ENOSYS ? "ENOSYS" : "", "\t",
-                   rule.if_capability, "\t", rule.unless_capability, "\t", rule.if_architectures, "\t", rule.unless_architectures, "\t", kernel,
-                   "\t", argument);
+  return base::Cat(rule.syscall, "\t", rule.error == 0 ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO", "\t",
+                   rule.error == ENOSYS ? "ENOSYS" : "", "\t", rule.if_capability, "\t", rule.unless_capability, "\t",
+                   rule.if_architectures, "\t", rule.unless_architectures, "\t", kernel, "\t", argument);
 }
 
 TEST(Seccomp, DefaultTableIsTheTable) {
@@ -182,9 +182,12 @@ TEST(SeccompProfile, ConditionsDecideWhatStays) {
 }
 
 // How many of one rule's variants stay: `conditions` is the inside of the rule.
-size_t Kept(const std::string& conditions, const std::vector<std::string>& capabilities = {}, SeccompHost host = kHost) {
+size_t Kept(const std::string& conditions, const std::vector<std::string>& capabilities = {},
+            SeccompHost host = kHost) {
   const auto profile = ParseSeccompProfile(
-      R"({"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW",)" + conditions + "}]}", capabilities, host);
+      R"({"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW",)" + conditions +
+          "}]}",
+      capabilities, host);
   EXPECT_TRUE(profile) << ErrorOf(profile);
   return profile ? profile->syscalls.size() : 99;
 }
@@ -210,10 +213,11 @@ TEST(SeccompProfile, EachConditionAloneDecides) {
 }
 
 TEST(SeccompProfile, PlainOciFormIsKeptWhole) {
-  const auto profile = ParseSeccompProfile(R"({"defaultAction":"SCMP_ACT_KILL_PROCESS","defaultErrnoRet":38,"architectures":["SCMP_ARCH_X86"],
+  const auto profile = ParseSeccompProfile(
+      R"({"defaultAction":"SCMP_ACT_KILL_PROCESS","defaultErrnoRet":38,"architectures":["SCMP_ARCH_X86"],
     "flags":["SECCOMP_FILTER_FLAG_LOG"],"listenerPath":"/l","listenerMetadata":"m","syscalls":[{"name":"clone","action":"SCMP_ACT_NOTIFY",
     "errnoRet":1,"args":[{"index":5,"value":18446744073709551615,"valueTwo":2,"op":"SCMP_CMP_MASKED_EQ"}]}]})",
-                                           {}, kHost);
+      {}, kHost);
   ASSERT_TRUE(profile) << ErrorOf(profile);
   EXPECT_EQ(profile->default_action, "SCMP_ACT_KILL_PROCESS");
   EXPECT_EQ(profile->default_errno_ret, 38u);
@@ -230,16 +234,20 @@ TEST(SeccompProfile, PlainOciFormIsKeptWhole) {
 }
 
 TEST(SeccompProfile, WhatIsNoProfileIsRefused) {
-  const std::string rule = R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[)";
+  const std::string rule =
+      R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[)";
   for (const std::string& text :
-       {std::string(), std::string("[]"), std::string("{}"), std::string(R"({"defaultAction":1})"), std::string(R"({"defaultAction":"ALLOW"})"),
+       {std::string(), std::string("[]"), std::string("{}"), std::string(R"({"defaultAction":1})"),
+        std::string(R"({"defaultAction":"ALLOW"})"),
         std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read"]}]})"),
         std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read"],"action":"SCMP_ACT_NO"}]})"),
         std::string(R"({"defaultAction":"SCMP_ACT_NOTIFY"})"),
         std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]})"),
-        std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":["read"]})"), std::string(R"({"defaultAction":"SCMP_ACT_LOG","defaultErrnoRet":-1})"),
-        std::string(R"({"defaultAction":"SCMP_ACT_LOG","defaultErrnoRet":4096})"), rule + R"({"index":6,"op":"SCMP_CMP_EQ"}]}]})",
-        rule + R"({"index":-1,"op":"SCMP_CMP_EQ"}]}]})", rule + R"({"index":4294967296,"op":"SCMP_CMP_EQ"}]}]})", rule + R"({"index":0,"op":"=="}]}]})",
+        std::string(R"({"defaultAction":"SCMP_ACT_LOG","syscalls":["read"]})"),
+        std::string(R"({"defaultAction":"SCMP_ACT_LOG","defaultErrnoRet":-1})"),
+        std::string(R"({"defaultAction":"SCMP_ACT_LOG","defaultErrnoRet":4096})"),
+        rule + R"({"index":6,"op":"SCMP_CMP_EQ"}]}]})", rule + R"({"index":-1,"op":"SCMP_CMP_EQ"}]}]})",
+        rule + R"({"index":4294967296,"op":"SCMP_CMP_EQ"}]}]})", rule + R"({"index":0,"op":"=="}]}]})",
         rule + R"({"index":0,"op":"SCMP_CMP_EQ","value":"1"}]}]})", rule + R"(1]}]})"}) {
     const auto profile = ParseSeccompProfile(text, {}, kHost);
     ASSERT_FALSE(profile) << text;

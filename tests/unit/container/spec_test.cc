@@ -30,7 +30,8 @@ class SpecTest : public testing::Test {
     const auto spec = Build();
     if (!spec) return {spec.error().message};
     Words out;
-    for (const oci::Namespace& one : spec->namespaces) out.push_back(one.path.empty() ? one.type : one.type + " " + one.path);
+    for (const oci::Namespace& one : spec->namespaces)
+      out.push_back(one.path.empty() ? one.type : one.type + " " + one.path);
     return out;
   }
   // "" or "code: message".
@@ -118,7 +119,9 @@ TEST_F(SpecTest, ContainerWithoutOptionsFollowsItsPod) {
   config_.mutable_linux()->clear_security_context();
   EXPECT_EQ(Namespaces().at(4), "pid");
   EXPECT_EQ(NamespacesOf(config_, pod_).pid(), cri::CONTAINER);
-  pod_ = SomePod([](auto& pod) { pod.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(cri::POD); });
+  pod_ = SomePod([](auto& pod) {
+    pod.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(cri::POD);
+  });
   pod_.pid_namespace = "/proc/5/ns/pid";
   EXPECT_EQ(Namespaces().at(4), "pid /proc/5/ns/pid");
 }
@@ -153,7 +156,8 @@ TEST_F(SpecTest, PrivilegedHasNoFilterNoMaskAndAllDevices) {
 TEST_F(SpecTest, SeccompDependsOnWhatIsGranted) {
   Security(config_).mutable_seccomp();
   const auto may_mount = [](const oci::Spec& spec) {
-    return std::any_of(spec.seccomp->syscalls.begin(), spec.seccomp->syscalls.end(), [](const auto& rule) { return rule.names == Words{"mount"}; });
+    return std::any_of(spec.seccomp->syscalls.begin(), spec.seccomp->syscalls.end(),
+                       [](const auto& rule) { return rule.names == Words{"mount"}; });
   };
   auto spec = Build();
   ASSERT_TRUE(spec && spec->seccomp);
@@ -193,7 +197,8 @@ TEST_F(SpecTest, AnnotationsOfRequestsNeedTheHandlersLeave) {
   for (const auto& [key, value] : spec->annotations) {
     EXPECT_FALSE(key.starts_with("io.tool/") || key == "run.oci.keep_original_groups") << key;
   }
-  options_.handler = {.annotations = {{"io.tool/pods", "default"}, {"io.tool/more", "default"}}, .allowed_annotations = {"io.tool/*", "io.kubernetes.*"}};
+  options_.handler = {.annotations = {{"io.tool/pods", "default"}, {"io.tool/more", "default"}},
+                      .allowed_annotations = {"io.tool/*", "io.kubernetes.*"}};
   spec = Build();
   ASSERT_TRUE(spec);
   EXPECT_EQ(spec->annotations.at("io.tool/own"), "container") << "its word counts more than its pod's";
@@ -247,7 +252,8 @@ TEST_F(SpecTest, MissingNamesAreRefused) {
 }
 
 TEST_F(SpecTest, LogThatLeavesItsFolderIsRefused) {
-  for (const std::string& path : {std::string("/etc/passwd"), std::string("../x"), std::string("a/../../x"), std::string(".."), std::string("a\0b", 3)}) {
+  for (const std::string& path : {std::string("/etc/passwd"), std::string("../x"), std::string("a/../../x"),
+                                  std::string(".."), std::string("a\0b", 3)}) {
     config_.set_log_path(path);
     ExpectRefused(Code::kInvalidArgument, "log_path");
   }
@@ -302,13 +308,18 @@ TEST_F(SpecTest, UserNamespaceIsThePods) {
   auto& own = *Security(config_).mutable_namespace_options()->mutable_userns_options();
   set(own, 100000);
   ExpectRefused(Code::kInvalidArgument, "userns_options differ");
-  pod_ = SomePod([&](auto& pod) { set(*pod.mutable_linux()->mutable_security_context()->mutable_namespace_options()->mutable_userns_options(), 200000); });
+  pod_ = SomePod([&](auto& pod) {
+    set(*pod.mutable_linux()->mutable_security_context()->mutable_namespace_options()->mutable_userns_options(),
+        200000);
+  });
   ExpectRefused(Code::kInvalidArgument, "userns_options differ");
   own.mutable_uids(0)->set_host_id(200000);
   own.mutable_gids(0)->set_host_id(200000);
   EXPECT_EQ(Check(), "");
 
-  pod_.user_namespace = {.path = "/run/berth/p1/ns/user", .map = {.uids = {.host = 200000, .size = 65536}, .gids = {.host = 200000, .size = 65536}}, .images = {}};
+  pod_.user_namespace = {.path = "/run/berth/p1/ns/user",
+                         .map = {.uids = {.host = 200000, .size = 65536}, .gids = {.host = 200000, .size = 65536}},
+                         .images = {}};
   const auto spec = Build();
   ASSERT_TRUE(spec);
   EXPECT_EQ(Namespaces().at(1), "user /run/berth/p1/ns/user");

@@ -8,7 +8,9 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-oci::Device Node(const std::string& path) { return {.type = "c", .path = path, .major = 1, .minor = 5, .file_mode = {}, .uid = {}, .gid = {}}; }
+oci::Device Node(const std::string& path) {
+  return {.type = "c", .path = path, .major = 1, .minor = 5, .file_mode = {}, .uid = {}, .gid = {}};
+}
 
 TEST(RenamedDevices, BecomeMountsAndTheOthersStay) {
   cri::ContainerConfig config;
@@ -21,7 +23,8 @@ TEST(RenamedDevices, BecomeMountsAndTheOthersStay) {
   ask("/dev/full", "");
   ask("/dev/null", "/dev/null/");
   oci::Spec spec;
-  for (const char* path : {"/dev/mine", "/dev/nets/tun", "/dev/full", "/dev/other", "/dev/minery"}) spec.devices.push_back(Node(path));
+  for (const char* path : {"/dev/mine", "/dev/nets/tun", "/dev/full", "/dev/other", "/dev/minery"})
+    spec.devices.push_back(Node(path));
   BindRenamedDevices(config, spec);
   Words left, bound;
   for (const oci::Device& device : spec.devices) left.push_back(device.path);

@@ -11,10 +11,10 @@
 namespace berth::image {
 namespace {
 
+using fake::FakeImage;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using fake::FakeImage;
 
 class ArchiveTest : public testing::Test {
  protected:
@@ -52,16 +52,21 @@ class ArchiveTest : public testing::Test {
 const FakeImage kImage = fake::MakeImage({fake::Tar({{"a", "lower"}, {"b", "same"}}), fake::Tar({{"a", "upper"}})});
 const FakeImage kForeign = fake::MakeImage({fake::Tar({{"a", "foreign"}})}, "s390x");
 
-TarItem Blob(const std::string& bytes) { return File("blobs/sha256/" + std::string(Sha256::Of(bytes).hex()), bytes); }
+TarItem Blob(const std::string& bytes) {
+  return File("blobs/sha256/" + std::string(Sha256::Of(bytes).hex()), bytes);
+}
 void AddBlobs(std::vector<TarItem>& items, const FakeImage& image) {
   items.push_back(Blob(image.manifest));
   items.push_back(Blob(image.config));
   for (const std::string& layer : image.layers) items.push_back(Blob(layer));
 }
 std::string Entry(const FakeImage& image, const std::string& more = {}) {
-  return base::Cat(R"({"mediaType":")", kOciManifest, R"(","digest":")", image.manifest_digest.str(), R"(","size":)", image.manifest.size(), more, "}");
+  return base::Cat(R"({"mediaType":")", kOciManifest, R"(","digest":")", image.manifest_digest.str(), R"(","size":)",
+                   image.manifest.size(), more, "}");
 }
-std::string Named(const std::string& name) { return R"(,"annotations":{"org.opencontainers.image.ref.name":")" + name + "\"}"; }
+std::string Named(const std::string& name) {
+  return R"(,"annotations":{"org.opencontainers.image.ref.name":")" + name + "\"}";
+}
 // Blobs first, as some tools write them: the index is known last.
 std::string OciArchive(const std::string& entries, const std::vector<FakeImage>& images) {
   std::vector<TarItem> items{Folder("blobs"), Folder("blobs/sha256")};
@@ -70,10 +75,12 @@ std::string OciArchive(const std::string& entries, const std::vector<FakeImage>&
   items.push_back(File("index.json", R"({"schemaVersion":2,"manifests":[)" + entries + "]}"));
   return Tar(items);
 }
-std::string DockerArchive(const FakeImage& image, const std::string& tags, const std::string& layers = R"("one/layer.tar","two/layer.tar")") {
-  return Tar({Folder("one"), File("one/layer.tar", image.tars[0]), Folder("two"), File("real.tar", image.tars[1]), Symlink("two/layer.tar", "../real.tar"),
-              File("config.json", image.config),
-              File("manifest.json", R"([{"Config":"config.json","RepoTags":[)" + tags + R"(],"Layers":[)" + layers + "]}]")});
+std::string DockerArchive(const FakeImage& image, const std::string& tags,
+                          const std::string& layers = R"("one/layer.tar","two/layer.tar")") {
+  return Tar(
+      {Folder("one"), File("one/layer.tar", image.tars[0]), Folder("two"), File("real.tar", image.tars[1]),
+       Symlink("two/layer.tar", "../real.tar"), File("config.json", image.config),
+       File("manifest.json", R"([{"Config":"config.json","RepoTags":[)" + tags + R"(],"Layers":[)" + layers + "]}]")});
 }
 
 TEST_F(ArchiveTest, OciLayoutIsTakenInWithItsNames) {
@@ -120,8 +127,12 @@ TEST_F(ArchiveTest, ImageWithoutANameIsFoundByItsId) {
 }
 
 TEST_F(ArchiveTest, OfSeveralPlatformsOnlyThisHostsIsTaken) {
-  const auto platform = [](const std::string& architecture) { return R"(,"platform":{"os":"linux","architecture":")" + architecture + "\"}"; };
-  const auto imported = Import(OciArchive(Entry(kForeign, platform("s390x")) + "," + Entry(kImage, platform(HostPlatform().architecture)), {kForeign, kImage}));
+  const auto platform = [](const std::string& architecture) {
+    return R"(,"platform":{"os":"linux","architecture":")" + architecture + "\"}";
+  };
+  const auto imported =
+      Import(OciArchive(Entry(kForeign, platform("s390x")) + "," + Entry(kImage, platform(HostPlatform().architecture)),
+                        {kForeign, kImage}));
   ASSERT_TRUE(imported) << imported.error().Text();
   ASSERT_EQ(imported->size(), 1u);
   EXPECT_EQ(imported->front().image_id, kImage.config_digest);
@@ -129,7 +140,10 @@ TEST_F(ArchiveTest, OfSeveralPlatformsOnlyThisHostsIsTaken) {
 
 TEST_F(ArchiveTest, TwoNamesOfOneImageAreOneImageAndTwoImagesAreTwo) {
   const FakeImage other = fake::MakeImage({fake::Tar({{"a", "other"}})});
-  const auto imported = Import(OciArchive(Entry(kImage, Named("a.test/x:1")) + "," + Entry(kImage, Named("a.test/x:2")) + "," + Entry(other, Named("a.test/y:1")), {kImage, other}));
+  const auto imported =
+      Import(OciArchive(Entry(kImage, Named("a.test/x:1")) + "," + Entry(kImage, Named("a.test/x:2")) + "," +
+                            Entry(other, Named("a.test/y:1")),
+                        {kImage, other}));
   ASSERT_TRUE(imported) << imported.error().Text();
   ASSERT_EQ(imported->size(), 2u);
   EXPECT_THAT(imported->front().names, ElementsAre("a.test/x:1", "a.test/x:2"));
@@ -149,9 +163,11 @@ TEST_F(ArchiveTest, WrongContentIsRefusedAndLeavesNothing) {
   changed = items;
   changed.erase(changed.begin() + 3);
   EXPECT_THAT(ErrorOf(Tar(changed)), HasSubstr("is not in the archive"));
-  EXPECT_THAT(ErrorOf(DockerArchive(kImage, "", R"("two/layer.tar","one/layer.tar")")), HasSubstr("the configuration says"));
+  EXPECT_THAT(ErrorOf(DockerArchive(kImage, "", R"("two/layer.tar","one/layer.tar")")),
+              HasSubstr("the configuration says"));
   EXPECT_THAT(ErrorOf(DockerArchive(kImage, "", R"("one/layer.tar")")), HasSubstr("2 layers, manifest.json has 1"));
-  EXPECT_THAT(ErrorOf(DockerArchive(kImage, "", R"("one/layer.tar","../../etc/passwd")")), HasSubstr("leaves the layer"));
+  EXPECT_THAT(ErrorOf(DockerArchive(kImage, "", R"("one/layer.tar","../../etc/passwd")")),
+              HasSubstr("leaves the layer"));
   EXPECT_THAT(ErrorOf(Tar({File("x")})), HasSubstr("neither an OCI image layout nor"));
   EXPECT_THAT(ErrorOf("not an archive at all"), HasSubstr("archive"));
   EXPECT_THAT(ErrorOf(Gzip(OciArchive(Entry(kImage), {kImage})).substr(0, 500)), HasSubstr("ends too early"));

@@ -41,13 +41,16 @@ class ArtifactTest : public testing::Test {
     std::string layers;
     for (const Blob& blob : blobs) {
       registry_.AddBlob("model", blob.bytes);
-      const std::string title = blob.title.empty() ? "" : base::Cat(R"(,"annotations":{"org.opencontainers.image.title":")", blob.title, "\"}");
-      layers += base::Cat(layers.empty() ? "" : ",", R"({"mediaType":"application/x-weights","digest":")", Sha256::Of(blob.bytes).str(),
-                          R"(","size":)", blob.bytes.size(), title, "}");
+      const std::string title =
+          blob.title.empty() ? ""
+                             : base::Cat(R"(,"annotations":{"org.opencontainers.image.title":")", blob.title, "\"}");
+      layers += base::Cat(layers.empty() ? "" : ",", R"({"mediaType":"application/x-weights","digest":")",
+                          Sha256::Of(blob.bytes).str(), R"(","size":)", blob.bytes.size(), title, "}");
     }
-    const std::string body = base::Cat(R"({"schemaVersion":2,"mediaType":")", kOciManifest, R"(","artifactType":"application/x-model",)",
-                                       R"("config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":")", Sha256::Of("{}").str(),
-                                       R"(","size":2},"layers":[)", layers, "]}");
+    const std::string body =
+        base::Cat(R"({"schemaVersion":2,"mediaType":")", kOciManifest, R"(","artifactType":"application/x-model",)",
+                  R"("config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":")", Sha256::Of("{}").str(),
+                  R"(","size":2},"layers":[)", layers, "]}");
     return registry_.AddManifest("model", tag, body, std::string(kOciManifest));
   }
   std::string Name(const std::string& tag) const { return registry_.host() + "/model:" + tag; }

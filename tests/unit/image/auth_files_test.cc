@@ -20,7 +20,9 @@ class AuthFilesTest : public testing::Test {
  protected:
   // As the daemon does: a helper need not read what it is told.
   void SetUp() override { signal(SIGPIPE, SIG_IGN); }
-  void Write(const std::string& name, const std::string& text) { ASSERT_TRUE(base::WriteFile(temp_.path() / name, text)); }
+  void Write(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(base::WriteFile(temp_.path() / name, text));
+  }
   void Helper(const std::string& name, const std::string& script) {
     const std::string file = "docker-credential-" + name;
     Write(file, "#!/bin/sh\n" + script);
@@ -34,18 +36,23 @@ class AuthFilesTest : public testing::Test {
     const auto found = Files().Find(host, repository, context);
     if (!found) return found.error().message;
     if (!found->identity_token.empty()) return "token " + found->identity_token;
-    return found->username.empty() ? base::Base64Decode(found->auth).value_or("?") : base::Cat(found->username, ":", found->password);
+    return found->username.empty() ? base::Base64Decode(found->auth).value_or("?")
+                                   : base::Cat(found->username, ":", found->password);
   }
   TempFolder temp_;
   std::chrono::milliseconds timeout_{10'000};
 };
 
-std::string Auth(const std::string& pair) { return R"({"auth":")" + base::Base64Encode(pair) + "\"}"; }
+std::string Auth(const std::string& pair) {
+  return R"({"auth":")" + base::Base64Encode(pair) + "\"}";
+}
 
 TEST_F(AuthFilesTest, KeysOfEveryFormAreFoundAndTheLongestPathWins) {
-  Write("config.json", R"({"auths":{"plain.test":)" + Auth("a:1") + R"(,"port.test:5000":)" + Auth("b:2") + R"(,"https://url.test/v2/":)" + Auth("c:3") +
-                           R"(,"https://index.docker.io/v1/":)" + Auth("d:4") + R"(,"plain.test/team":)" + Auth("e:5") + R"(,"plain.test/team/app":)" +
-                           Auth("f:6") + R"(,"pair.test":{"username":"g","password":"7"},"token.test":{"auth":"MDA6","identitytoken":"idt"}}})");
+  Write("config.json",
+        R"({"auths":{"plain.test":)" + Auth("a:1") + R"(,"port.test:5000":)" + Auth("b:2") +
+            R"(,"https://url.test/v2/":)" + Auth("c:3") + R"(,"https://index.docker.io/v1/":)" + Auth("d:4") +
+            R"(,"plain.test/team":)" + Auth("e:5") + R"(,"plain.test/team/app":)" + Auth("f:6") +
+            R"(,"pair.test":{"username":"g","password":"7"},"token.test":{"auth":"MDA6","identitytoken":"idt"}}})");
   EXPECT_EQ(User("plain.test", "x"), "a:1");
   EXPECT_EQ(User("PLAIN.test", "x"), "a:1");
   EXPECT_EQ(User("port.test:5000", "x"), "b:2");
@@ -71,9 +78,12 @@ TEST_F(AuthFilesTest, FirstFileThatKnowsDecidesAndMissingOnesAreNone) {
 }
 
 TEST_F(AuthFilesTest, HelpersGoBeforeEntriesAndTheStoreAfterThem) {
-  Helper("mine", R"(read host; [ "$1" = get ] || exit 3; printf '{"ServerURL":"%s","Username":"of %s","Secret":"s"}' "$host" "$host")");
+  Helper(
+      "mine",
+      R"(read host; [ "$1" = get ] || exit 3; printf '{"ServerURL":"%s","Username":"of %s","Secret":"s"}' "$host" "$host")");
   Helper("store", R"(read host; printf '{"Username":"<token>","Secret":"refresh %s"}' "$host")");
-  Write("config.json", R"({"credHelpers":{"a.test":"mine"},"credsStore":"store","auths":{"a.test":)" + Auth("file:1") + R"(,"b.test":)" + Auth("file:2") + "}}");
+  Write("config.json", R"({"credHelpers":{"a.test":"mine"},"credsStore":"store","auths":{"a.test":)" + Auth("file:1") +
+                           R"(,"b.test":)" + Auth("file:2") + "}}");
   EXPECT_EQ(User("a.test", "x"), "of a.test:s");
   EXPECT_EQ(User("b.test", "x"), "file:2");
   EXPECT_EQ(User("c.test", "x"), "token refresh c.test");
@@ -84,7 +94,10 @@ TEST_F(AuthFilesTest, HelperThatHasNothingIsNoErrorAndOneThatFailsIs) {
   Helper("empty", "echo 'credentials not found in native keychain'; exit 1");
   Helper("broken", "echo 'vault is locked' >&2; exit 2");
   Helper("talks", "echo 'not json, secret'");
-  Write("config.json", R"({"credHelpers":{"a.test":"empty","b.test":"broken","c.test":"missing","d.test":"../../bin/sh","e.test":"talks"},"auths":{"a.test":)" + Auth("file:1") + "}}");
+  Write(
+      "config.json",
+      R"({"credHelpers":{"a.test":"empty","b.test":"broken","c.test":"missing","d.test":"../../bin/sh","e.test":"talks"},"auths":{"a.test":)" +
+          Auth("file:1") + "}}");
   EXPECT_EQ(User("a.test", "x"), "file:1");
   EXPECT_THAT(User("b.test", "x"), HasSubstr("docker-credential-broken: exit code 2: vault is locked"));
   EXPECT_THAT(User("c.test", "x"), HasSubstr("docker-credential-missing: not installed"));

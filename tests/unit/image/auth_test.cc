@@ -12,7 +12,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 TEST(Challenge, CommasInQuotesBelongToTheValue) {
-  const auto list = ParseChallenges(R"(Bearer realm="https://auth.example/token?a=1,b=2",service="reg",scope="repository:x:pull,push")");
+  const auto list = ParseChallenges(
+      R"(Bearer realm="https://auth.example/token?a=1,b=2",service="reg",scope="repository:x:pull,push")");
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0].scheme, "bearer");
   EXPECT_EQ(list[0].parameters.at("realm"), "https://auth.example/token?a=1,b=2");
@@ -20,7 +21,8 @@ TEST(Challenge, CommasInQuotesBelongToTheValue) {
 }
 
 TEST(Challenge, SeveralInOneHeaderAreToldApart) {
-  const auto list = ParseChallenges(R"(Negotiate abc==, Basic realm="a \"b\"", BEARER Realm = "https://t" , service=plain)");
+  const auto list =
+      ParseChallenges(R"(Negotiate abc==, Basic realm="a \"b\"", BEARER Realm = "https://t" , service=plain)");
   ASSERT_EQ(list.size(), 3u);
   EXPECT_EQ(list[0].scheme, "negotiate");
   EXPECT_EQ(list[1].parameters.at("realm"), "a \"b\"");
@@ -78,7 +80,8 @@ TEST(Credentials, BadAuthIsAnErrorThatDoesNotShowIt) {
 }
 
 TEST(Credentials, KeysTellFieldsApart) {
-  EXPECT_NE((AuthConfig{.username = "ab", .password = "c"}).Key(), (AuthConfig{.username = "a", .password = "bc"}).Key());
+  EXPECT_NE((AuthConfig{.username = "ab", .password = "c"}).Key(),
+            (AuthConfig{.username = "a", .password = "bc"}).Key());
   EXPECT_EQ(AuthConfig{}.Key(), "");
   EXPECT_THAT((AuthConfig{.username = "ab", .password = "secret"}).Key(), Not(HasSubstr("secret")));
 }

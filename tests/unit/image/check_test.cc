@@ -43,7 +43,8 @@ class CheckTest : public testing::Test {
       chain_ids.push_back(chain_id);
     }
     Image image;
-    image.config_json = R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[)" + diff_ids + "]}}";
+    image.config_json =
+        R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[)" + diff_ids + "]}}";
     image.repo_tags = {name};
     const auto put = store_->PutImage(image);
     ASSERT_TRUE(put) << put.error().Text();
@@ -253,7 +254,8 @@ TEST_F(CheckTest, StrangersAreSeenAndTakenAway) {
   for (const char* name : {"layers/more", "shifted/more"}) ASSERT_TRUE(base::MakeDirs(temp_.path() / name, 0755));
   ASSERT_TRUE(base::WriteFile(temp_.path() / "records/more.json", "kept"));
   const CheckReport report = Check(false, true);
-  EXPECT_THAT(Whats(report), ElementsAre("belongs to no image; taken away", "belongs to no image; taken away", "belongs to no image; taken away"));
+  EXPECT_THAT(Whats(report), ElementsAre("belongs to no image; taken away", "belongs to no image; taken away",
+                                         "belongs to no image; taken away"));
   EXPECT_THAT(report.removed, IsEmpty());
   EXPECT_THAT(Whats(Check(true)), IsEmpty());
   EXPECT_EQ(base::ReadFile(temp_.path() / "broken/more.json").value_or(""), "kept");

@@ -27,10 +27,12 @@ class StringSink : public ByteSink {
   std::vector<uint8_t> buffer_;
 };
 
-base::Result<std::string> Inflate(std::string_view blob, size_t piece, Decompressor::Options options = {}, size_t room = 4096) {
+base::Result<std::string> Inflate(std::string_view blob, size_t piece, Decompressor::Options options = {},
+                                  size_t room = 4096) {
   StringSink sink(room);
   Decompressor decompressor(options);
-  for (size_t at = 0; at < blob.size(); at += piece) RETURN_IF_ERROR(decompressor.Write(Bytes(blob.substr(at, piece)), sink));
+  for (size_t at = 0; at < blob.size(); at += piece)
+    RETURN_IF_ERROR(decompressor.Write(Bytes(blob.substr(at, piece)), sink));
   RETURN_IF_ERROR(decompressor.Finish(sink));
   return sink.text;
 }
@@ -52,7 +54,10 @@ TEST_P(DecompressTest, GzipMembersAreReadToTheEnd) {
 TEST_P(DecompressTest, ZstdFramesAndSkippableFramesAreReadToTheEnd) {
   const std::string a = Noise(70'000, 1);
   const std::string b = Noise(90'001, 2);
-  const std::string skip("\x5a\x2a\x4d\x18\x03\x00\x00\x00" "abc", 11);
+  const std::string skip(
+      "\x5a\x2a\x4d\x18\x03\x00\x00\x00"
+      "abc",
+      11);
   EXPECT_EQ(Inflate(skip + Zstd(a) + skip + Zstd(b) + skip, GetParam()).value(), a + b);
 }
 
@@ -114,10 +119,12 @@ std::string ZstdWithWindow(const std::string& text, int window_log) {
 
 TEST(Decompress, WindowAboveTheLimitIsRefused) {
   const std::string text(1000, 'a');
-  EXPECT_EQ(Inflate(ZstdWithWindow(text, 24), 100, {.zstd_window_log = 20}).error().code, base::Code::kResourceExhausted);
+  EXPECT_EQ(Inflate(ZstdWithWindow(text, 24), 100, {.zstd_window_log = 20}).error().code,
+            base::Code::kResourceExhausted);
   EXPECT_EQ(Inflate(ZstdWithWindow(text, 24), 100, {.zstd_window_log = 24}).value(), text);
   EXPECT_EQ(Inflate(ZstdWithWindow(text, 26), 100, {.zstd_window_log = 26}).value(), text);
-  EXPECT_THAT(Inflate(ZstdWithWindow(text, 27), 100, {.zstd_window_log = 26}).error().message, testing::HasSubstr("a window of more than 65536 KiB"));
+  EXPECT_THAT(Inflate(ZstdWithWindow(text, 27), 100, {.zstd_window_log = 26}).error().message,
+              testing::HasSubstr("a window of more than 65536 KiB"));
 }
 
 TEST(Decompress, WindowsComeFromTheBudgetAndGoBack) {
@@ -125,12 +132,14 @@ TEST(Decompress, WindowsComeFromTheBudgetAndGoBack) {
   const auto windows = WindowBudget::Make(8 << 20);
   const Decompressor::Options options{.zstd_window_log = 31, .windows = windows};
   for (const size_t piece : {1, 5, 100}) {
-    EXPECT_EQ(Inflate(ZstdWithWindow(text, 20) + ZstdWithWindow(text, 23) + Zstd(text), piece, options).value(), text + text + text);
+    EXPECT_EQ(Inflate(ZstdWithWindow(text, 20) + ZstdWithWindow(text, 23) + Zstd(text), piece, options).value(),
+              text + text + text);
     EXPECT_EQ(windows->free(), 8U << 20);
   }
   const auto refused = Inflate(ZstdWithWindow(text, 24), 100, options);
   EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted);
-  EXPECT_THAT(refused.error().message, testing::AllOf(testing::HasSubstr("a window of 16384 KiB"), testing::HasSubstr("8192 KiB")));
+  EXPECT_THAT(refused.error().message,
+              testing::AllOf(testing::HasSubstr("a window of 16384 KiB"), testing::HasSubstr("8192 KiB")));
   // What a frame with a known size needs is no more than that.
   EXPECT_EQ(Inflate(Zstd(Noise(100'000)), 100, {.windows = WindowBudget::Make(100'000)}).value(), Noise(100'000));
   EXPECT_FALSE(Inflate(Zstd(Noise(100'000)), 100, {.windows = WindowBudget::Make(99'999)}));

@@ -29,8 +29,9 @@ class DockerRegistryTest : public testing::Test {
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
     port_ = FreePort();
-    ASSERT_TRUE(base::WriteFile(folder_ / "config.yml", base::Cat("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ",
-                                                                  name, "/data}}\nhttp: {addr: 127.0.0.1:", port_, "}\n")));
+    ASSERT_TRUE(base::WriteFile(folder_ / "config.yml",
+                                base::Cat("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ",
+                                          name, "/data}}\nhttp: {addr: 127.0.0.1:", port_, "}\n")));
     base::UniqueFd log = *base::Open(folder_ / "log", O_WRONLY | O_CREAT, 0600);
     base::SpawnOptions spawn;
     spawn.program = kProgram;
@@ -68,7 +69,8 @@ class DockerRegistryTest : public testing::Test {
     ping.url = base::Cat("http://127.0.0.1:", port_, "/v2/");
     while (bound.Check("registry")) {
       if (http.Do(ping, bound)) return true;
-      const auto ended = bound.Wait(child_.pidfd(), POLLIN, "registry", base::Monotonic::now() + std::chrono::milliseconds(20));
+      const auto ended =
+          bound.Wait(child_.pidfd(), POLLIN, "registry", base::Monotonic::now() + std::chrono::milliseconds(20));
       if (!ended || *ended) return false;
     }
     return false;
@@ -88,7 +90,8 @@ class DockerRegistryTest : public testing::Test {
     ASSERT_TRUE(base::WriteFile(folder_ / "blob", bytes));
     const std::string uploads = base::Cat("http://127.0.0.1:", port_, "/v2/team/app/blobs/uploads/");
     ASSERT_NO_FATAL_FAILURE(Curl({"-X", "POST", "-o", "/dev/null", "-w", "%header{location}", uploads}));
-    const std::string location = base::Cat(answer_, answer_.find('?') == std::string::npos ? "?" : "&", "digest=", Sha256::Of(bytes).str());
+    const std::string location =
+        base::Cat(answer_, answer_.find('?') == std::string::npos ? "?" : "&", "digest=", Sha256::Of(bytes).str());
     ASSERT_NO_FATAL_FAILURE(Curl({"-X", "PUT", "-H", "Content-Type: application/octet-stream", "--data-binary",
                                   "@" + (folder_ / "blob").native(), location}));
   }
@@ -101,12 +104,14 @@ class DockerRegistryTest : public testing::Test {
 
 TEST_F(DockerRegistryTest, ImageIsPulledAndStored) {
   if (!base::Exists("/usr/bin/curl")) GTEST_SKIP() << "curl is not there";
-  const fake::FakeImage pushed = fake::MakeImage({fake::Tar({{"a", "lower"}, {"noise", fake::Noise(300'000)}}), fake::Tar({{"a", "upper"}})});
+  const fake::FakeImage pushed =
+      fake::MakeImage({fake::Tar({{"a", "lower"}, {"noise", fake::Noise(300'000)}}), fake::Tar({{"a", "upper"}})});
   for (const std::string& layer : pushed.layers) ASSERT_NO_FATAL_FAILURE(Upload(layer));
   ASSERT_NO_FATAL_FAILURE(Upload(pushed.config));
   ASSERT_TRUE(base::WriteFile(folder_ / "manifest", pushed.manifest));
-  ASSERT_NO_FATAL_FAILURE(Curl({"-X", "PUT", "-H", base::Cat("Content-Type: ", kOciManifest), "--data-binary",
-                                "@" + (folder_ / "manifest").native(), base::Cat("http://127.0.0.1:", port_, "/v2/team/app/manifests/1")}));
+  ASSERT_NO_FATAL_FAILURE(
+      Curl({"-X", "PUT", "-H", base::Cat("Content-Type: ", kOciManifest), "--data-binary",
+            "@" + (folder_ / "manifest").native(), base::Cat("http://127.0.0.1:", port_, "/v2/team/app/manifests/1")}));
 
   auto store = Store::Open({.folder = folder_ / "images", .pinned = {}, .limits = {}});
   ASSERT_TRUE(store) << store.error().Text();
@@ -121,7 +126,8 @@ TEST_F(DockerRegistryTest, ImageIsPulledAndStored) {
   const auto missing = puller.Pull(*Reference::Parse(name + ":2"), {}, {});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, base::Code::kNotFound) << missing.error().Text();
-  const auto by_digest = puller.Pull(*Reference::Parse("127.0.0.1" + name.substr(9) + "@" + pushed.manifest_digest.str()), {}, {});
+  const auto by_digest =
+      puller.Pull(*Reference::Parse("127.0.0.1" + name.substr(9) + "@" + pushed.manifest_digest.str()), {}, {});
   EXPECT_TRUE(by_digest) << by_digest.error().Text();
 }
 

@@ -47,7 +47,8 @@ std::string FakeRequest::Header(const std::string& name) const {
   return found == headers.end() ? std::string() : found->second;
 }
 
-FakeRegistry::FakeRegistry() : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), stop_(eventfd(0, EFD_CLOEXEC)) {
+FakeRegistry::FakeRegistry()
+    : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), stop_(eventfd(0, EFD_CLOEXEC)) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -65,7 +66,9 @@ FakeRegistry::~FakeRegistry() {
   for (auto& [thread, fd] : connections_) thread.join();
 }
 
-std::string FakeRegistry::host() const { return base::Cat("127.0.0.1:", port_); }
+std::string FakeRegistry::host() const {
+  return base::Cat("127.0.0.1:", port_);
+}
 
 void FakeRegistry::SetHook(Hook hook) {
   const std::lock_guard lock(mutex_);
@@ -167,14 +170,17 @@ FakeAnswer FakeRegistry::Answer(const FakeRequest& request) {
     return {.status = 404, .body = R"({"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]})"};
   }
   const Content& content = found->second;
-  FakeAnswer answer{.headers = {{"Content-Type", content.media_type}, {"Docker-Content-Digest", Sha256::Of(content.body).str()}},
-                    .body = content.body};
+  FakeAnswer answer{
+      .headers = {{"Content-Type", content.media_type}, {"Docker-Content-Digest", Sha256::Of(content.body).str()}},
+      .body = content.body};
   const std::string range = request.Header("range");
   if (range.starts_with("bytes=")) {
-    const auto first = static_cast<size_t>(base::ParseInt(std::string_view(range).substr(6, range.find('-') - 6)).value_or(0));
+    const auto first =
+        static_cast<size_t>(base::ParseInt(std::string_view(range).substr(6, range.find('-') - 6)).value_or(0));
     answer.status = 206;
     answer.body = content.body.substr(first);
-    answer.headers.emplace_back("Content-Range", base::Cat("bytes ", first, "-", content.body.size() - 1, "/", content.body.size()));
+    answer.headers.emplace_back("Content-Range",
+                                base::Cat("bytes ", first, "-", content.body.size() - 1, "/", content.body.size()));
   }
   return answer;
 }
@@ -217,7 +223,9 @@ std::string Tar(const std::vector<std::pair<std::string, std::string>>& files) {
     put(136, "00000000000");
     put(148, "        ");
     put(156, "0");
-    put(257, std::string("ustar\0" "00", 8));
+    put(257, std::string("ustar\0"
+                         "00",
+                         8));
     unsigned sum = 0;
     for (const char c : header) sum += static_cast<uint8_t>(c);
     put(148, octal(sum, 6) + std::string("\0 ", 2));
@@ -262,12 +270,13 @@ FakeImage MakeImage(const std::vector<std::string>& tars, const std::string& arc
     layers += base::Cat(separator, R"({"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":")",
                         Sha256::Of(image.layers.back()).str(), R"(","size":)", image.layers.back().size(), "}");
   }
-  image.config = base::Cat(R"({"os":"linux","architecture":")", architecture.empty() ? HostPlatform().architecture : architecture,
-                           R"(","config":{"User":"7"},"rootfs":{"type":"layers","diff_ids":[)", diff_ids, "]}}");
+  image.config =
+      base::Cat(R"({"os":"linux","architecture":")", architecture.empty() ? HostPlatform().architecture : architecture,
+                R"(","config":{"User":"7"},"rootfs":{"type":"layers","diff_ids":[)", diff_ids, "]}}");
   image.config_digest = Sha256::Of(image.config);
-  image.manifest = base::Cat(R"({"schemaVersion":2,"mediaType":")", kOciManifest, R"(","config":{"mediaType":")", kOciConfig,
-                             R"(","digest":")", image.config_digest.str(), R"(","size":)", image.config.size(), R"(},"layers":[)",
-                             layers, "]}");
+  image.manifest = base::Cat(R"({"schemaVersion":2,"mediaType":")", kOciManifest, R"(","config":{"mediaType":")",
+                             kOciConfig, R"(","digest":")", image.config_digest.str(), R"(","size":)",
+                             image.config.size(), R"(},"layers":[)", layers, "]}");
   image.manifest_digest = Sha256::Of(image.manifest);
   return image;
 }

@@ -17,8 +17,8 @@ namespace berth::image::fake {
 
 struct FakeRequest {
   std::string method;
-  std::string path;   // decoded no further
-  std::string query;  // without "?"
+  std::string path;                            // decoded no further
+  std::string query;                           // without "?"
   std::map<std::string, std::string> headers;  // names lower-case
   std::string body;
   std::string Header(const std::string& name) const;
@@ -28,9 +28,9 @@ struct FakeAnswer {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::string body = {};
-  std::optional<size_t> cut_after = {};     // the connection is closed after so many bytes of the body
-  std::optional<size_t> stall_after = {};   // nothing more is sent after so many, until the test ends
-  std::optional<size_t> said_length = {};   // Content-Length, when it is not the body's
+  std::optional<size_t> cut_after = {};    // the connection is closed after so many bytes of the body
+  std::optional<size_t> stall_after = {};  // nothing more is sent after so many, until the test ends
+  std::optional<size_t> said_length = {};  // Content-Length, when it is not the body's
 };
 
 // Each connection has a thread; all end with the registry.
@@ -47,7 +47,8 @@ class FakeRegistry {
   void SetHook(Hook hook);
 
   Digest AddBlob(const std::string& repository, const std::string& bytes);
-  Digest AddManifest(const std::string& repository, const std::string& tag, const std::string& body, const std::string& media_type);
+  Digest AddManifest(const std::string& repository, const std::string& tag, const std::string& body,
+                     const std::string& media_type);
 
   std::vector<FakeRequest> requests() const;
   // Requests of this method whose path has `part` in it.

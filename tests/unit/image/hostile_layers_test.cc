@@ -1,5 +1,5 @@
-// Images made to hurt, of one layer or several: each is refused or does nothing outside its own layer, and a canary beside the store
-// tells. What each must come to in detail is said by layer_unpacker_test and store_test.
+// Images made to hurt, of one layer or several: each is refused or does nothing outside its own layer, and a canary
+// beside the store tells. What each must come to in detail is said by layer_unpacker_test and store_test.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,9 +17,13 @@ struct Attack {
   std::vector<std::string> layers;  // archives, lowest first
   Verdict verdict;
 };
-void PrintTo(const Attack& attack, std::ostream* out) { *out << attack.name; }
+void PrintTo(const Attack& attack, std::ostream* out) {
+  *out << attack.name;
+}
 
-TarItem Device(const std::string& name, char type, unsigned major, unsigned minor) { return {.name = name, .type = type, .major = major, .minor = minor}; }
+TarItem Device(const std::string& name, char type, unsigned major, unsigned minor) {
+  return {.name = name, .type = type, .major = major, .minor = minor};
+}
 TarItem WithXattr(TarItem item, const std::string& name, const std::string& value) {
   item.pax.emplace_back("SCHILY.xattr." + name, value);
   return item;
@@ -55,19 +59,33 @@ std::vector<Attack> Attacks() {
       {"PaxNameClimbs", {Tar({WithName(File("ok"), "../../outside/canary")})}, kRefused},
       {"AbsoluteSymlinkAsParent", {Tar({Symlink("l", "/outside"), File("l/canary")})}, kContained},
       {"ClimbingSymlinkAsParent", {Tar({Symlink("l", "../../../../outside"), File("l/canary")})}, kContained},
-      {"SymlinkToSymlinkAsParent", {Tar({Symlink("a", "../../../.."), Symlink("b", "a/outside"), File("b/canary")})}, kContained},
+      {"SymlinkToSymlinkAsParent",
+       {Tar({Symlink("a", "../../../.."), Symlink("b", "a/outside"), File("b/canary")})},
+       kContained},
       {"FileThroughFinalSymlink", {Tar({Symlink("l", canary), File("l", "changed")})}, kContained},
       {"FolderOverSymlink", {Tar({Symlink("l", "../../../../outside"), Folder("l", 0777)})}, kContained},
-      {"SymlinkOfALowerLayerAsParent", {Tar({Symlink("l", "../../../../outside")}), Tar({File("l/canary", "changed")})}, kContained},
-      {"AbsoluteSymlinkOfALowerLayerAsParent", {Tar({Symlink("l", "/")}), Tar({File("l/outside/canary", "changed")})}, kContained},
-      {"WhiteoutThroughLowerSymlink", {Tar({Symlink("l", "../../../../outside")}), Tar({File("l/.wh.canary", "")})}, kContained},
+      {"SymlinkOfALowerLayerAsParent",
+       {Tar({Symlink("l", "../../../../outside")}), Tar({File("l/canary", "changed")})},
+       kContained},
+      {"AbsoluteSymlinkOfALowerLayerAsParent",
+       {Tar({Symlink("l", "/")}), Tar({File("l/outside/canary", "changed")})},
+       kContained},
+      {"WhiteoutThroughLowerSymlink",
+       {Tar({Symlink("l", "../../../../outside")}), Tar({File("l/.wh.canary", "")})},
+       kContained},
       {"OpaqueThroughSymlink", {Tar({Symlink("l", "../../../../outside"), File("l/.wh..wh..opq", "")})}, kContained},
       {"HardLinkOutside", {Tar({HardLink("l", "../../../../outside/canary")})}, kRefused},
       {"HardLinkAbsolute", {Tar({HardLink("l", "/outside/canary")})}, kRefused},
-      {"HardLinkThroughSymlinkReplaced", {Tar({Symlink("d", "../../../../outside"), HardLink("l", "d/canary"), File("l", "changed")})}, kContained},
+      {"HardLinkThroughSymlinkReplaced",
+       {Tar({Symlink("d", "../../../../outside"), HardLink("l", "d/canary"), File("l", "changed")})},
+       kContained},
       {"HardLinkThroughSymlink", {Tar({Symlink("d", "../../../../outside"), HardLink("l", "d/canary")})}, kRefused},
-      {"HardLinkToLowerSymlinkThenWrite", {Tar({Symlink("s", canary)}), Tar({HardLink("l", "s"), File("l", "changed")})}, kContained},
-      {"HardLinkThroughLowerSymlink", {Tar({Symlink("d", "../../../../outside")}), Tar({HardLink("l", "d/canary")})}, kRefused},
+      {"HardLinkToLowerSymlinkThenWrite",
+       {Tar({Symlink("s", canary)}), Tar({HardLink("l", "s"), File("l", "changed")})},
+       kContained},
+      {"HardLinkThroughLowerSymlink",
+       {Tar({Symlink("d", "../../../../outside")}), Tar({HardLink("l", "d/canary")})},
+       kRefused},
       {"HardLinkToItself", {Tar({HardLink("l", "l")})}, kRefused},
       {"HardLinksInACircle", {Tar({HardLink("a", "b"), HardLink("b", "a")})}, kRefused},
       {"WhiteoutOfDotDot", {Tar({File(".wh...", "")})}, kRefused},
@@ -92,11 +110,13 @@ std::vector<Attack> Attacks() {
       {"TooManyEntries", {Tar(Many(300))}, kRefused},
       {"GzipBomb", {Gzip(Tar({File("zeros", std::string(16 << 20, '\0'))}))}, kRefused},
       {"ZstdBomb", {Zstd(Tar({File("zeros", std::string(16 << 20, '\0'))}))}, kRefused},
-      {"ManyHardLinksBelow", {Tar({File("f")}), Tar([] {
-                                std::vector<TarItem> out;
-                                for (int i = 0; i < 250; ++i) out.push_back(HardLink(base::Cat(std::string(90, 'l'), i), "f"));
-                                return out;
-                              }())}, kRefused},
+      {"ManyHardLinksBelow",
+       {Tar({File("f")}), Tar([] {
+          std::vector<TarItem> out;
+          for (int i = 0; i < 250; ++i) out.push_back(HardLink(base::Cat(std::string(90, 'l'), i), "f"));
+          return out;
+        }())},
+       kRefused},
   };
 }
 
@@ -104,7 +124,8 @@ class HostileLayers : public testing::TestWithParam<Attack> {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "owners, devices and trusted attributes need root";
-    if (!SetOpaque(temp_.path().native())) GTEST_SKIP() << "the temporary folder's file system takes no trusted attributes";
+    if (!SetOpaque(temp_.path().native()))
+      GTEST_SKIP() << "the temporary folder's file system takes no trusted attributes";
     ASSERT_TRUE(base::MakeDirs(temp_.path() / "outside"));
     ASSERT_TRUE(base::WriteFile(temp_.path() / "outside/canary", "alive"));
     LayerLimits limits;
@@ -121,7 +142,8 @@ class HostileLayers : public testing::TestWithParam<Attack> {
     for (const std::string& archive : archives) {
       ASSIGN_OR_RETURN(auto unpacker, store_->BeginLayer());
       // Small pieces: what is bad is met in the middle of something.
-      for (size_t at = 0; at < archive.size(); at += 10'007) RETURN_IF_ERROR(unpacker->Write(Bytes(std::string_view(archive).substr(at, 10'007))));
+      for (size_t at = 0; at < archive.size(); at += 10'007)
+        RETURN_IF_ERROR(unpacker->Write(Bytes(std::string_view(archive).substr(at, 10'007))));
       ASSIGN_OR_RETURN(UnpackedLayer layer, unpacker->Finish({}));
       const Digest chain_id = ChainId(parents.empty() ? Digest() : parents.back(), layer.diff_id);
       ASSIGN_OR_RETURN(LayerPin pin, store_->CommitLayer(std::move(layer), chain_id, parents, {}));
@@ -139,7 +161,8 @@ TEST_P(HostileLayers, TouchNothingOutside) {
   {
     std::vector<LayerPin> pins;
     const base::Status applied = Apply(GetParam().layers, pins);
-    EXPECT_EQ(applied.has_value(), GetParam().verdict == Verdict::kContained) << (applied ? "taken" : applied.error().Text());
+    EXPECT_EQ(applied.has_value(), GetParam().verdict == Verdict::kContained)
+        << (applied ? "taken" : applied.error().Text());
     for (const LayerPin& pin : pins) {
       for (const auto& [path, what] : Describe(*store_->LayerFolder(pin.chain_id()))) {
         EXPECT_EQ(what.find("overlay.redirect"), std::string::npos) << path;
@@ -152,7 +175,8 @@ TEST_P(HostileLayers, TouchNothingOutside) {
   EXPECT_THAT(base::ListFolder(temp_.path() / "images/tmp").value(), testing::IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Attacks, HostileLayers, testing::ValuesIn(Attacks()), [](const auto& attack) { return std::string(attack.param.name); });
+INSTANTIATE_TEST_SUITE_P(Attacks, HostileLayers, testing::ValuesIn(Attacks()),
+                         [](const auto& attack) { return std::string(attack.param.name); });
 
 }  // namespace
 }  // namespace berth::image

@@ -106,7 +106,8 @@ TEST(Http, CancelEndsATransferThatHangs) {
 TEST(Http, DeadlineEndsATransferThatHangs) {
   FakeRegistry registry;
   registry.SetHook([](const FakeRequest&) { return FakeAnswer{.body = "x", .stall_after = 0}; });
-  const auto response = HttpClient({}).Do(Get(registry.url()), base::Context().WithTimeout(std::chrono::milliseconds(50)));
+  const auto response =
+      HttpClient({}).Do(Get(registry.url()), base::Context().WithTimeout(std::chrono::milliseconds(50)));
   ASSERT_FALSE(response);
   EXPECT_EQ(response.error().code, base::Code::kDeadlineExceeded);
 }
@@ -138,7 +139,9 @@ TEST(Http, SinksErrorComesBack) {
   FakeRegistry registry;
   registry.SetHook([](const FakeRequest&) { return FakeAnswer{.body = "data"}; });
   HttpRequest request = Get(registry.url());
-  request.sink = [](std::span<const uint8_t>) -> base::Status { return base::Fail(base::Code::kResourceExhausted, "disk full"); };
+  request.sink = [](std::span<const uint8_t>) -> base::Status {
+    return base::Fail(base::Code::kResourceExhausted, "disk full");
+  };
   const auto response = HttpClient({}).Do(request, {});
   ASSERT_FALSE(response);
   EXPECT_EQ(response.error().code, base::Code::kResourceExhausted);

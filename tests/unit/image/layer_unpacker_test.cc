@@ -53,7 +53,9 @@ class LayerUnpackerTest : public testing::Test {
     return info;
   }
   static bool IsWhiteout(const struct stat& info) { return S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0); }
-  static bool Opaque(const base::Result<UnpackedLayer>& layer, const std::string& name) { return IsOpaque((Diff(layer) / name).native()); }
+  static bool Opaque(const base::Result<UnpackedLayer>& layer, const std::string& name) {
+    return IsOpaque((Diff(layer) / name).native());
+  }
 
   std::string Outside() const { return (temp_.path() / "outside").native(); }
 
@@ -65,7 +67,11 @@ class LayerUnpackerTest : public testing::Test {
 TEST_F(LayerUnpackerTest, EntriesGetOwnerModeTimesAndContent) {
   TarItem file = File("d/f", "text");
   file.mode = 04751, file.uid = 1234, file.gid = 5678, file.mtime = -5;
-  const auto layer = Unpack({Folder("d", 01777), file, Symlink("d/s", "f"), HardLink("d/h", "d/f"), {.name = "d/p", .type = '6', .mode = 0600}});
+  const auto layer = Unpack({Folder("d", 01777),
+                             file,
+                             Symlink("d/s", "f"),
+                             HardLink("d/h", "d/f"),
+                             {.name = "d/p", .type = '6', .mode = 0600}});
   ASSERT_TRUE(layer) << layer.error().Text();
   const auto info = Stat(layer, "d/f");
   EXPECT_EQ(info.st_mode, mode_t{S_IFREG | 04751});
@@ -90,7 +96,9 @@ TEST_F(LayerUnpackerTest, DiffIdIsTheHashOfAllTarBytes) {
 
 TEST_F(LayerUnpackerTest, CompressionAndPieceSizeDoNotChangeTheResult) {
   std::vector<TarItem> items{Folder("d")};
-  for (int i = 0; i < 300; ++i) items.push_back(File(base::Cat("d/", i % 7, "/f", i), Noise(static_cast<size_t>(i) * 97, static_cast<uint32_t>(i))));
+  for (int i = 0; i < 300; ++i)
+    items.push_back(
+        File(base::Cat("d/", i % 7, "/f", i), Noise(static_cast<size_t>(i) * 97, static_cast<uint32_t>(i))));
   const std::string tar = Tar(items);
   const auto expected = Describe(Diff(Unpack(tar)));
   const auto a = Unpack(Gzip(tar), 333);
@@ -100,7 +108,8 @@ TEST_F(LayerUnpackerTest, CompressionAndPieceSizeDoNotChangeTheResult) {
 }
 
 TEST_F(LayerUnpackerTest, FolderTimesSurviveWhatIsMadeInThemLater) {
-  const auto layer = Unpack({Folder("./"), Folder("a"), Folder("a/b"), File("a/b/1"), File("top"), File("a/2"), Folder("c"), File("a/b/3")});
+  const auto layer = Unpack(
+      {Folder("./"), Folder("a"), Folder("a/b"), File("a/b/1"), File("top"), File("a/2"), Folder("c"), File("a/b/3")});
   for (const char* name : {"", "a", "a/b", "c"}) EXPECT_EQ(Stat(layer, name).st_mtim.tv_sec, 1'000'000'000) << name;
 }
 
@@ -119,8 +128,9 @@ TEST_F(LayerUnpackerTest, AbsoluteAndUncleanNamesStayInside) {
 }
 
 TEST_F(LayerUnpackerTest, SymlinkedParentsAreFollowedInsideAlone) {
-  const auto layer = Unpack({Symlink("abs", Outside()), File("abs/canary", "dead"), Symlink("up", "../../../../../.." + Outside()),
-                             File("up/other", "dead"), Folder("real"), Symlink("rel", "./real"), File("rel/f", "in")});
+  const auto layer =
+      Unpack({Symlink("abs", Outside()), File("abs/canary", "dead"), Symlink("up", "../../../../../.." + Outside()),
+              File("up/other", "dead"), Folder("real"), Symlink("rel", "./real"), File("rel/f", "in")});
   ASSERT_TRUE(layer) << layer.error().Text();
   EXPECT_EQ(Read(layer, Outside().substr(1) + "/canary"), "dead");
   EXPECT_EQ(Read(layer, "real/f"), "in");
@@ -133,7 +143,8 @@ TEST_F(LayerUnpackerTest, LinksInCirclesAndFilesAsFoldersAreRefused) {
 }
 
 TEST_F(LayerUnpackerTest, NothingIsWrittenThroughASymlink) {
-  const auto layer = Unpack({Symlink("f", Outside() + "/canary"), File("f", "own"), Symlink("d", Outside()), Folder("d", 0700)});
+  const auto layer =
+      Unpack({Symlink("f", Outside() + "/canary"), File("f", "own"), Symlink("d", Outside()), Folder("d", 0700)});
   ASSERT_TRUE(layer);
   EXPECT_TRUE(S_ISREG(Stat(layer, "f").st_mode));
   EXPECT_TRUE(S_ISDIR(Stat(layer, "d").st_mode));
@@ -172,8 +183,9 @@ TEST_F(LayerUnpackerTest, EntryWinsOverWhiteoutInEitherOrder) {
     const auto layer = Unpack(items);
     EXPECT_EQ(Read(layer, "a"), "x");
   }
-  for (const auto& items : {std::vector{Folder("d"), File(".wh.d"), File("d/f")}, std::vector{File(".wh.d"), Folder("d"), File("d/f")},
-                            std::vector{File(".wh.d"), File("d/f")}, std::vector{File("d/f"), File(".wh.d")}}) {
+  for (const auto& items :
+       {std::vector{Folder("d"), File(".wh.d"), File("d/f")}, std::vector{File(".wh.d"), Folder("d"), File("d/f")},
+        std::vector{File(".wh.d"), File("d/f")}, std::vector{File("d/f"), File(".wh.d")}}) {
     const auto layer = Unpack(items);
     ASSERT_TRUE(layer) << layer.error().Text();
     EXPECT_EQ(Read(layer, "d/f"), "x");
@@ -183,7 +195,8 @@ TEST_F(LayerUnpackerTest, EntryWinsOverWhiteoutInEitherOrder) {
 }
 
 TEST_F(LayerUnpackerTest, OpaqueMarkHoldsWhereverItStands) {
-  for (const auto& items : {std::vector{Folder("d"), File("d/f"), File("d/.wh..wh..opq")}, std::vector{File("d/.wh..wh..opq"), Folder("d"), File("d/f")},
+  for (const auto& items : {std::vector{Folder("d"), File("d/f"), File("d/.wh..wh..opq")},
+                            std::vector{File("d/.wh..wh..opq"), Folder("d"), File("d/f")},
                             std::vector{Folder("d"), File("d/.wh..wh..opq"), File("d/f")}}) {
     const auto layer = Unpack(items);
     ASSERT_TRUE(layer);
@@ -205,8 +218,10 @@ TEST_F(LayerUnpackerTest, OverlayAttributesAreDroppedAndOthersKept) {
   const std::string capability("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 20);
   file.mode = 04755;
   file.uid = 7;
-  file.pax = {{"SCHILY.xattr.trusted.overlay.opaque", "y"}, {"SCHILY.xattr.user.overlay.opaque", "y"},
-              {"SCHILY.xattr.trusted.overlay.redirect", "/etc"}, {"SCHILY.xattr.security.capability", capability}};
+  file.pax = {{"SCHILY.xattr.trusted.overlay.opaque", "y"},
+              {"SCHILY.xattr.user.overlay.opaque", "y"},
+              {"SCHILY.xattr.trusted.overlay.redirect", "/etc"},
+              {"SCHILY.xattr.security.capability", capability}};
   TarItem folder = Folder("d");
   folder.pax = {{"SCHILY.xattr.trusted.overlay.opaque", "y"}};
   const auto layer = Unpack({file, folder});
@@ -225,7 +240,8 @@ TEST_F(LayerUnpackerTest, TooLargeAttributesAreRefused) {
 }
 
 TEST_F(LayerUnpackerTest, DevicesAreMadeButNotWhiteoutDevices) {
-  const auto layer = Unpack({{.name = "null", .type = '3', .mode = 0666, .major = 1, .minor = 3}, {.name = "loop", .type = '4', .major = 7}});
+  const auto layer = Unpack(
+      {{.name = "null", .type = '3', .mode = 0666, .major = 1, .minor = 3}, {.name = "loop", .type = '4', .major = 7}});
   if (!layer && layer.error().err == EPERM) GTEST_SKIP() << "no CAP_MKNOD";
   ASSERT_TRUE(layer) << layer.error().Text();
   EXPECT_EQ(Stat(layer, "null").st_rdev, makedev(1, 3));
@@ -234,8 +250,8 @@ TEST_F(LayerUnpackerTest, DevicesAreMadeButNotWhiteoutDevices) {
 }
 
 TEST_F(LayerUnpackerTest, LastOfTwoEntriesCounts) {
-  const auto layer = Unpack({File("f", "long text"), File("f", "new"), Folder("d"), File("d/x"), File("d", "file now"), File("e"), Folder("e"), File("e/y"),
-                             Folder("k"), File("k/kept"), Folder("k", 0700)});
+  const auto layer = Unpack({File("f", "long text"), File("f", "new"), Folder("d"), File("d/x"), File("d", "file now"),
+                             File("e"), Folder("e"), File("e/y"), Folder("k"), File("k/kept"), Folder("k", 0700)});
   ASSERT_TRUE(layer) << layer.error().Text();
   EXPECT_EQ(Read(layer, "f"), "new");
   EXPECT_EQ(Read(layer, "d"), "file now");
@@ -284,15 +300,20 @@ TEST_F(LayerUnpackerTest, DeepFoldersWork) {
 TEST_F(LayerUnpackerTest, LimitsEndAnArchiveThatHurts) {
   LayerLimits limits;
   limits.entries = 3;
-  EXPECT_EQ(Unpack(Tar({File("1"), File("2"), File("3"), File("4")}), 512, limits).error().code, base::Code::kResourceExhausted);
+  EXPECT_EQ(Unpack(Tar({File("1"), File("2"), File("3"), File("4")}), 512, limits).error().code,
+            base::Code::kResourceExhausted);
   EXPECT_EQ(Unpack(Tar({File("a/b/c/d/e")}), 512, limits).error().code, base::Code::kResourceExhausted);
   limits = {};
   limits.file_bytes = 1000;
-  EXPECT_EQ(Unpack(Gzip(Tar({File("big", std::string(5000, 'a'))})), 512, limits).error().code, base::Code::kResourceExhausted);
+  EXPECT_EQ(Unpack(Gzip(Tar({File("big", std::string(5000, 'a'))})), 512, limits).error().code,
+            base::Code::kResourceExhausted);
   limits = {};
   limits.note_bytes = 200;
-  EXPECT_EQ(Unpack(Tar({HardLink("a", "b1"), HardLink("b", "b2"), HardLink("c", "b3"), HardLink("d", "b4")}), 512, limits).error().code,
-            base::Code::kResourceExhausted);
+  EXPECT_EQ(
+      Unpack(Tar({HardLink("a", "b1"), HardLink("b", "b2"), HardLink("c", "b3"), HardLink("d", "b4")}), 512, limits)
+          .error()
+          .code,
+      base::Code::kResourceExhausted);
 }
 
 TEST_F(LayerUnpackerTest, LongComponentsAndNamesAreRefused) {
@@ -303,7 +324,8 @@ TEST_F(LayerUnpackerTest, LongComponentsAndNamesAreRefused) {
 }
 
 TEST_F(LayerUnpackerTest, EveryTruncationAtABlockIsAnErrorOrAnEnd) {
-  const std::string tar = Tar({Folder("d"), File("d/a", Noise(1500)), Symlink("s", "a"), WithName(File("x", Noise(700)), "d/long")});
+  const std::string tar =
+      Tar({Folder("d"), File("d/a", Noise(1500)), Symlink("s", "a"), WithName(File("x", Noise(700)), "d/long")});
   const auto whole = Unpack(tar);
   for (size_t size = 512; size < tar.size(); size += 512) {
     const auto cut = Unpack(tar.substr(0, size), 700);

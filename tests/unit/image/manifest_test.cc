@@ -44,7 +44,8 @@ TEST(Manifest, WhatIsRefusedSaysWhy) {
       {"{", "", "not valid JSON"},
       {R"({"schemaVersion":3,"manifests":[]})", "", "schema version 3"},
       {ManifestText(Entry(kLayer)), std::string(kOciIndex), "kind"},
-      {R"({"schemaVersion":2,"mediaType":")" + std::string(kDockerList) + R"(","manifests":[]})", std::string(kOciIndex), "but says"},
+      {R"({"schemaVersion":2,"mediaType":")" + std::string(kDockerList) + R"(","manifests":[]})",
+       std::string(kOciIndex), "but says"},
       {ManifestText(Entry("application/vnd.in-toto+json")), "", "no layer"},
       {ManifestText(Entry(kLayer + "+encrypted")), "", "encrypted"},
       {ManifestText(R"({"mediaType":")" + kLayer + R"(","digest":")" + kDigest + R"(","size":-1})"), "", "size"},
@@ -61,19 +62,21 @@ TEST(Manifest, WhatIsRefusedSaysWhy) {
 }
 
 TEST(Manifest, InlineDataIsKeptOnlyWhenItIsTheContent) {
-  const std::string good = R"({"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"digest":")" + Sha256::Of("{}").str() +
-                           R"(","data":"e30="})";
+  const std::string good = R"({"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"digest":")" +
+                           Sha256::Of("{}").str() + R"(","data":"e30="})";
   auto document = ParseDocument(R"({"schemaVersion":2,"config":)" + good + R"(,"layers":[]})", "");
   EXPECT_EQ(std::get<Manifest>(*document).config.data, "{}");
-  document = ParseDocument(R"({"schemaVersion":2,"config":)" + Entry(std::string(kOciConfig), R"(,"data":"e30=")") + R"(,"layers":[]})", "");
+  document = ParseDocument(
+      R"({"schemaVersion":2,"config":)" + Entry(std::string(kOciConfig), R"(,"data":"e30=")") + R"(,"layers":[]})", "");
   EXPECT_EQ(std::get<Manifest>(*document).config.data, "");
 }
 
 TEST(ImageConfig, FieldsAreRead) {
-  const auto config = ParseImageConfig(R"({"os":"linux","architecture":"x86_64","created":"2020-01-01T00:00:00Z","config":{
+  const auto config =
+      ParseImageConfig(R"({"os":"linux","architecture":"x86_64","created":"2020-01-01T00:00:00Z","config":{
     "User":"1000:1000","Env":["A=b"],"Entrypoint":["/x"],"Cmd":"one string","Volumes":{"/b":{},"/a":{}},"WorkingDir":"/w",
     "Labels":{"k":"v"},"StopSignal":"SIGINT","ExposedPorts":{"80/tcp":{}}},"rootfs":{"type":"layers","diff_ids":[")" +
-                                       kDigest + R"("]}})");
+                       kDigest + R"("]}})");
   ASSERT_TRUE(config) << config.error().Text();
   EXPECT_EQ(config->platform.architecture, "amd64");
   EXPECT_EQ(config->user, "1000:1000");
@@ -99,20 +102,23 @@ TEST(ImageConfig, WhatIsRefused) {
 Descriptor Of(const std::string& os, const std::string& architecture, const std::string& variant = "") {
   Descriptor out;
   out.media_type = kOciManifest;
-  out.platform = Platform{.os = os, .architecture = architecture, .variant = variant, .os_version = {}, .os_features = {}};
+  out.platform =
+      Platform{.os = os, .architecture = architecture, .variant = variant, .os_version = {}, .os_features = {}};
   return out;
 }
 const Platform kAmd64{.os = "linux", .architecture = "amd64", .variant = "v3", .os_version = {}, .os_features = {}};
 const Platform kArm64{.os = "linux", .architecture = "arm64", .variant = "", .os_version = {}, .os_features = {}};
 
 TEST(Platform, BestMatchComesFirst) {
-  const std::vector<Descriptor> entries = {Of("linux", "arm64"), Of("linux", "amd64"), Of("linux", "386"), Of("linux", "amd64", "v4"),
+  const std::vector<Descriptor> entries = {Of("linux", "arm64"),        Of("linux", "amd64"),
+                                           Of("linux", "386"),          Of("linux", "amd64", "v4"),
                                            Of("linux", "x86_64", "v2"), Of("windows", "amd64")};
   EXPECT_THAT(Candidates(entries, kAmd64), ElementsAre(4, 1, 2));
 }
 
 TEST(Platform, Arm64FallsBackToArm) {
-  EXPECT_THAT(Candidates({Of("linux", "arm", "v6"), Of("linux", "arm", "v7"), Of("linux", "amd64")}, kArm64), ElementsAre(1, 0));
+  EXPECT_THAT(Candidates({Of("linux", "arm", "v6"), Of("linux", "arm", "v7"), Of("linux", "amd64")}, kArm64),
+              ElementsAre(1, 0));
   EXPECT_THAT(Candidates({Of("linux", "arm"), Of("linux", "aarch64", "v8")}, kArm64), ElementsAre(1, 0));
 }
 
@@ -121,7 +127,8 @@ TEST(Platform, AttestationsAreNoCandidates) {
   unnamed.platform.reset();
   Descriptor attestation = unnamed;
   attestation.annotations["vnd.docker.reference.type"] = "attestation-manifest";
-  EXPECT_THAT(Candidates({Of("unknown", "unknown"), attestation, unnamed, Of("linux", "amd64")}, kAmd64), ElementsAre(3, 2));
+  EXPECT_THAT(Candidates({Of("unknown", "unknown"), attestation, unnamed, Of("linux", "amd64")}, kAmd64),
+              ElementsAre(3, 2));
 }
 
 TEST(Platform, FeaturesMustBeThere) {
@@ -130,7 +137,9 @@ TEST(Platform, FeaturesMustBeThere) {
   EXPECT_TRUE(Candidates({entry}, kAmd64).empty());
 }
 
-TEST(Platform, ThisHostRunsItself) { EXPECT_EQ(Rank(HostPlatform(), Acceptable(HostPlatform())), 0); }
+TEST(Platform, ThisHostRunsItself) {
+  EXPECT_EQ(Rank(HostPlatform(), Acceptable(HostPlatform())), 0);
+}
 
 }  // namespace
 }  // namespace berth::image

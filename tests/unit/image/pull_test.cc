@@ -49,10 +49,13 @@ class PullTest : public testing::Test {
     options.registry.longest_delay = std::chrono::milliseconds(5);
     puller_ = std::make_unique<Puller>(options);
   }
-  base::Result<PullResult> Pull(const std::string& name, const AuthConfig& auth = {}, const base::Context& context = {}) {
+  base::Result<PullResult> Pull(const std::string& name, const AuthConfig& auth = {},
+                                const base::Context& context = {}) {
     return puller_->Pull(*Reference::Parse(registry_.host() + "/" + name), auth, context);
   }
-  std::vector<std::string> Names(const std::string& folder) { return base::ListFolder(folder_ / "images" / folder).value_or(std::vector<std::string>{}); }
+  std::vector<std::string> Names(const std::string& folder) {
+    return base::ListFolder(folder_ / "images" / folder).value_or(std::vector<std::string>{});
+  }
   void ExpectNothing() {
     puller_.reset();  // waits for pulls that nobody waits for
     EXPECT_THAT(Names("layers"), IsEmpty());
@@ -125,18 +128,20 @@ TEST_F(PullTest, IndexGivesThisHostsManifestAndKeepsItsOwnDigest) {
   fake::Push(registry_, "app", "", other);
   const auto entry = [](const FakeImage& image, const std::string& os, const std::string& architecture) {
     return base::Cat(R"({"mediaType":")", kOciManifest, R"(","digest":")", image.manifest_digest.str(), R"(","size":)",
-                     image.manifest.size(), R"(,"platform":{"os":")", os, R"(","architecture":")", architecture, "\"}}");
+                     image.manifest.size(), R"(,"platform":{"os":")", os, R"(","architecture":")", architecture,
+                     "\"}}");
   };
-  const std::string index = base::Cat(R"({"schemaVersion":2,"manifests":[)", entry(other, "linux", "s390x"), ",",
-                                      entry(other, "unknown", "unknown"), ",",
-                                      entry(kTwoLayers, "linux", HostPlatform().architecture), "]}");
+  const std::string index =
+      base::Cat(R"({"schemaVersion":2,"manifests":[)", entry(other, "linux", "s390x"), ",",
+                entry(other, "unknown", "unknown"), ",", entry(kTwoLayers, "linux", HostPlatform().architecture), "]}");
   const Digest digest = registry_.AddManifest("app", "1", index, std::string(kOciIndex));
   const auto pulled = Pull("app:1");
   ASSERT_TRUE(pulled) << pulled.error().Text();
   EXPECT_EQ(pulled->image_id, kTwoLayers.config_digest);
   EXPECT_EQ(pulled->digest, digest);
 
-  registry_.AddManifest("app", "2", base::Cat(R"({"schemaVersion":2,"manifests":[)", entry(other, "linux", "s390x"), "]}"),
+  registry_.AddManifest("app", "2",
+                        base::Cat(R"({"schemaVersion":2,"manifests":[)", entry(other, "linux", "s390x"), "]}"),
                         std::string(kOciIndex));
   const auto none = Pull("app:2");
   ASSERT_FALSE(none);
@@ -270,7 +275,8 @@ TEST_F(PullTest, LayerOfAnotherPullInFlightIsAwaited) {
   });
   auto first = std::async(std::launch::async, [&] { return Pull("app:1"); });
   gate.reached.get_future().wait();
-  EXPECT_TRUE(InFlightHas([](const PullProgress& progress) { return progress.stage == "layers" && progress.layers.size() == 2; }));
+  EXPECT_TRUE(InFlightHas(
+      [](const PullProgress& progress) { return progress.stage == "layers" && progress.layers.size() == 2; }));
   const auto second = Pull("app:2");
   EXPECT_TRUE(second) << second.error().Text();
   EXPECT_TRUE(first.get());

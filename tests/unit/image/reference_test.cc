@@ -38,7 +38,8 @@ TEST(Reference, NormalFormOfWhatIsAllowed) {
       {"docker.io/library/" + kHex + ":1", "docker.io/library/" + kHex + ":1", "library/" + kHex + ":1"},
       {"a.b/c__d.e-f--g", "a.b/c__d.e-f--g:latest", "a.b/c__d.e-f--g:latest"},
       {"app:_A.b-c", "docker.io/library/app:_A.b-c", "app:_A.b-c"},
-      {"app:" + std::string(128, 't'), "docker.io/library/app:" + std::string(128, 't'), "app:" + std::string(128, 't')},
+      {"app:" + std::string(128, 't'), "docker.io/library/app:" + std::string(128, 't'),
+       "app:" + std::string(128, 't')},
       {"app@" + kSha, "docker.io/library/app@" + kSha, "app@" + kSha},
       {"app:tag@" + kSha, "docker.io/library/app@" + kSha, "app@" + kSha},
       {"app@" + kSha512, "docker.io/library/app@" + kSha512, "app@" + kSha512},
@@ -110,8 +111,10 @@ TEST(Reference, DockerHubHasAnotherNameOnTheWire) {
 }
 
 TEST(Reference, IdsAndTheirPrefixes) {
-  for (const std::string& text : {kHex, kSha, std::string("abc"), std::string("sha256:abc")}) EXPECT_TRUE(IsIdOrPrefix(text)) << text;
-  for (const std::string& text : {std::string("ab"), std::string("xyz"), kHex + "a", std::string("ABC"), kSha512, std::string()}) {
+  for (const std::string& text : {kHex, kSha, std::string("abc"), std::string("sha256:abc")})
+    EXPECT_TRUE(IsIdOrPrefix(text)) << text;
+  for (const std::string& text :
+       {std::string("ab"), std::string("xyz"), kHex + "a", std::string("ABC"), kSha512, std::string()}) {
     EXPECT_FALSE(IsIdOrPrefix(text)) << text;
   }
 }

@@ -121,7 +121,8 @@ unqualified-search-registries = ["one.example:5000", "docker.io"]
   EXPECT_THAT(Names(Candidates(conf, "fedora:40")), ElementsAre("registry.example/fedora/fedora:40"));
   EXPECT_THAT(Names(Candidates(conf, "fedora:40@" + digest)), ElementsAre("registry.example/fedora/fedora@" + digest));
   EXPECT_THAT(Names(Candidates(conf, "team/app:1")), ElementsAre("registry.example/team/app:1"));
-  EXPECT_THAT(Names(Candidates(conf, "busybox:1")), ElementsAre("one.example:5000/busybox:1", "docker.io/library/busybox:1"));
+  EXPECT_THAT(Names(Candidates(conf, "busybox:1")),
+              ElementsAre("one.example:5000/busybox:1", "docker.io/library/busybox:1"));
   EXPECT_THAT(Names(Candidates(conf, "localhost/busybox:1")), ElementsAre("localhost/busybox:1"));
   EXPECT_THAT(Names(Candidates(conf, "docker.io/fedora")), ElementsAre("docker.io/library/fedora:latest"));
   conf.mode = RegistriesConf::ShortNameMode::kEnforcing;
@@ -157,8 +158,11 @@ TEST_F(RegistriesConfTest, WhatIsWrongIsSaidWithFileAndLine) {
   EXPECT_THAT(ErrorOf("[[registry]]\ninsecure = true\n"), HasSubstr("prefix is not host"));
   EXPECT_THAT(ErrorOf("[[registry]]\nprefix = \"https://a.b\"\n"), HasSubstr("prefix is not host"));
   EXPECT_THAT(ErrorOf("[[registry]]\nprefix = \"a.*.b\"\n"), HasSubstr("prefix is not host"));
-  EXPECT_THAT(ErrorOf("[[registry]]\nprefix = \"a.b\"\n[[registry.mirror]]\nlocation = \"x y\"\n"), HasSubstr(":4: location is not host"));
-  EXPECT_THAT(ErrorOf("[[registry]]\nprefix = \"a.b\"\n[[registry.mirror]]\nlocation = \"x\"\npull-from-mirror = \"never\"\n"), HasSubstr("pull-from-mirror"));
+  EXPECT_THAT(ErrorOf("[[registry]]\nprefix = \"a.b\"\n[[registry.mirror]]\nlocation = \"x y\"\n"),
+              HasSubstr(":4: location is not host"));
+  EXPECT_THAT(
+      ErrorOf("[[registry]]\nprefix = \"a.b\"\n[[registry.mirror]]\nlocation = \"x\"\npull-from-mirror = \"never\"\n"),
+      HasSubstr("pull-from-mirror"));
   EXPECT_THAT(ErrorOf("[aliases]\n\"a\" = \"b\"\n"), HasSubstr(":2: alias a does not stand for a full name"));
   EXPECT_THAT(ErrorOf("unqualified-search-registries = 3\n"), HasSubstr("is not a list of texts"));
 }

@@ -27,7 +27,8 @@ using testing::Not;
 class RegistryFilesTest : public testing::Test {
  protected:
   RegistryFilesTest() {
-    options_.files = std::make_shared<RegistryFiles>(RegistryFiles::Options{{temp_.path() / "certs.d"}, temp_.path() / "registries.conf"});
+    options_.files = std::make_shared<RegistryFiles>(
+        RegistryFiles::Options{{temp_.path() / "certs.d"}, temp_.path() / "registries.conf"});
     options_.first_delay = std::chrono::milliseconds(1);
     options_.longest_delay = std::chrono::milliseconds(5);
     options_.attempts = 1;
@@ -57,9 +58,10 @@ class RegistryFilesTest : public testing::Test {
 
 TEST_F(RegistryFilesTest, HostsAreAskedInTheFilesOrderWithTheirOriginNamed) {
   Put(second_, "app", "from second");
-  Write("certs.d/registry.test:5000/hosts.toml",
-        "server = \"" + second_.url() + "\"\n[host.\"" + first_.url() + "/zz\"]\n  capabilities = [\"pull\", \"resolve\"]\n  [host.\"" + first_.url() +
-            "/zz\".header]\n    x-team = [\"a\"]\n[host.\"" + first_.url() + "/aa\"]\noverride_path = true\n");
+  Write("certs.d/registry.test:5000/hosts.toml", "server = \"" + second_.url() + "\"\n[host.\"" + first_.url() +
+                                                     "/zz\"]\n  capabilities = [\"pull\", \"resolve\"]\n  [host.\"" +
+                                                     first_.url() + "/zz\".header]\n    x-team = [\"a\"]\n[host.\"" +
+                                                     first_.url() + "/aa\"]\noverride_path = true\n");
   EXPECT_EQ(Resolve("registry.test:5000/app:1"), "from second");
   const auto requests = first_.requests();
   ASSERT_EQ(requests.size(), 2u);
@@ -82,7 +84,8 @@ TEST_F(RegistryFilesTest, FolderNamesWithUnderscoresAndDefaultAreFound) {
 TEST_F(RegistryFilesTest, HostWithoutResolveIsNotAskedForTags) {
   const std::string digest = Put(first_, "app", "same");
   Put(second_, "app", "same");
-  Write("certs.d/registry.test/hosts.toml", "server = \"" + second_.url() + "\"\n[host.\"" + first_.url() + "\"]\ncapabilities = [\"pull\"]\n");
+  Write("certs.d/registry.test/hosts.toml",
+        "server = \"" + second_.url() + "\"\n[host.\"" + first_.url() + "\"]\ncapabilities = [\"pull\"]\n");
   EXPECT_EQ(Resolve("registry.test/app:1"), "same");
   EXPECT_TRUE(first_.requests().empty());
   EXPECT_EQ(Resolve("registry.test/app@" + digest), "same");
@@ -92,7 +95,8 @@ TEST_F(RegistryFilesTest, HostWithoutResolveIsNotAskedForTags) {
 TEST_F(RegistryFilesTest, HostWithoutPullGivesTheDigestAlone) {
   Put(first_, "app", "same");
   Put(second_, "app", "same");
-  Write("certs.d/registry.test/hosts.toml", "server = \"" + second_.url() + "\"\n[host.\"" + first_.url() + "\"]\ncapabilities = [\"resolve\"]\n");
+  Write("certs.d/registry.test/hosts.toml",
+        "server = \"" + second_.url() + "\"\n[host.\"" + first_.url() + "\"]\ncapabilities = [\"resolve\"]\n");
   EXPECT_EQ(Resolve("registry.test/app:1"), "same");
   EXPECT_EQ(first_.Count("HEAD", "/manifests/1"), 1);
   EXPECT_EQ(first_.Count("GET", ""), 0);
@@ -102,16 +106,18 @@ TEST_F(RegistryFilesTest, HostWithoutPullGivesTheDigestAlone) {
 
 TEST_F(RegistryFilesTest, NamesAreRewrittenAndMirrorsComeFirst) {
   Put(second_, "bar/app", "rewritten");
-  Write("registries.conf", "[[registry]]\nprefix = \"example.test/foo\"\nlocation = \"" + second_.host() + "/bar\"\n[[registry.mirror]]\nlocation = \"" +
-                               first_.host() + "/mirror\"\n");
+  Write("registries.conf", "[[registry]]\nprefix = \"example.test/foo\"\nlocation = \"" + second_.host() +
+                               "/bar\"\n[[registry.mirror]]\nlocation = \"" + first_.host() + "/mirror\"\n");
   EXPECT_EQ(Resolve("example.test/foo/app:1"), "rewritten");
   EXPECT_EQ(first_.Count("HEAD", "/v2/mirror/app/manifests/1"), 1);
 }
 
 TEST_F(RegistryFilesTest, DigestOnlyMirrorsSeeNoTagsAndTagOnlyOnesNoDigests) {
   const std::string digest = Put(second_, "app", "text");
-  Write("registries.conf", "[[registry]]\nprefix = \"example.test\"\nlocation = \"" + second_.host() + "\"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = \"" +
-                               first_.host() + "/digests\"\n[[registry.mirror]]\nlocation = \"" + first_.host() + "/tags\"\npull-from-mirror = \"tag-only\"\n");
+  Write("registries.conf", "[[registry]]\nprefix = \"example.test\"\nlocation = \"" + second_.host() +
+                               "\"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = \"" + first_.host() +
+                               "/digests\"\n[[registry.mirror]]\nlocation = \"" + first_.host() +
+                               "/tags\"\npull-from-mirror = \"tag-only\"\n");
   EXPECT_EQ(Resolve("example.test/app:1"), "text");
   EXPECT_EQ(first_.Count("HEAD", "/tags/"), 1);
   EXPECT_EQ(first_.Count("HEAD", "/digests/") + first_.Count("GET", "/digests/"), 0);
@@ -150,7 +156,8 @@ TEST_F(RegistryFilesTest, CallersCredentialsGoToTheRegistryWhereverItIsAndToNoMi
   first_.SetHook(refuse);
   second_.SetHook(refuse);
   Put(second_, "app", "text");
-  Write("registries.conf", "[[registry]]\nprefix = \"example.test\"\nlocation = \"" + second_.host() + "\"\n[[registry.mirror]]\nlocation = \"" + first_.host() + "\"\n");
+  Write("registries.conf", "[[registry]]\nprefix = \"example.test\"\nlocation = \"" + second_.host() +
+                               "\"\n[[registry.mirror]]\nlocation = \"" + first_.host() + "\"\n");
   EXPECT_EQ(Resolve("example.test/app:1", {.username = "u", .password = "p"}), "text");
   for (const FakeRequest& request : first_.requests()) EXPECT_EQ(request.Header("authorization"), "");
 }
@@ -163,7 +170,9 @@ TEST_F(RegistryFilesTest, ProxyOfTheEnvironmentIsUsedButNotForWhatItExempts) {
   });
   ASSERT_EQ(setenv("HTTP_PROXY", first_.url().c_str(), 1), 0);
   ASSERT_EQ(setenv("NO_PROXY", "exempt.test", 1), 0);
-  Write("registries.conf", "[[registry]]\nprefix = \"plain.test\"\ninsecure = true\n[[registry]]\nprefix = \"exempt.test\"\ninsecure = true\n");
+  Write("registries.conf",
+        "[[registry]]\nprefix = \"plain.test\"\ninsecure = true\n[[registry]]\nprefix = \"exempt.test\"\ninsecure = "
+        "true\n");
   options_.http.connect_timeout = std::chrono::milliseconds(2000);
   const std::string through = Resolve("plain.test/app:1");
   const std::string past = Resolve("exempt.test/app:1");
@@ -217,8 +226,10 @@ TEST(HostsToml, WhatIsWrongIsSaidWithFileAndLine) {
   };
   EXPECT_THAT(error("server = 1\n"), HasSubstr(file.native() + ":1: server is not a text"));
   EXPECT_THAT(error("[host.\"ftp://x\"]\n"), HasSubstr(":1: \"ftp://x/\" is not a registry's URL"));
-  EXPECT_THAT(error("server = \"https://user:hidden@x.y\"\n"), AllOf(HasSubstr("\"https://x.y/\" is not a registry's URL"), Not(HasSubstr("hidden"))));
-  EXPECT_THAT(error("[host.\"a-registry.of-some-length.example:5000/a/path?query\"]\n"), HasSubstr("is not a registry's URL"));
+  EXPECT_THAT(error("server = \"https://user:hidden@x.y\"\n"),
+              AllOf(HasSubstr("\"https://x.y/\" is not a registry's URL"), Not(HasSubstr("hidden"))));
+  EXPECT_THAT(error("[host.\"a-registry.of-some-length.example:5000/a/path?query\"]\n"),
+              HasSubstr("is not a registry's URL"));
   EXPECT_THAT(error("\n[@x]\n"), HasSubstr(":2: a table without a name"));
   EXPECT_THAT(error("[\n"), HasSubstr(":1: a table without a name"));
   EXPECT_THAT(error("# \u00fc\n[host.\"x\"\u0357]\n"), HasSubstr(":2: only comments may hold"));

@@ -31,7 +31,8 @@ RegistryOptions Fast() {
 
 class RegistryTest : public testing::Test {
  protected:
-  std::unique_ptr<RegistryClient> Client(const RegistryOptions& options = Fast(), const AuthConfig& auth = {}, const std::string& tag = "1") {
+  std::unique_ptr<RegistryClient> Client(const RegistryOptions& options = Fast(), const AuthConfig& auth = {},
+                                         const std::string& tag = "1") {
     auto client = RegistryClient::Make(options, *Reference::Parse(registry_.host() + "/app:" + tag), auth, &tokens_);
     EXPECT_TRUE(client);
     return *std::move(client);
@@ -44,10 +45,13 @@ class RegistryTest : public testing::Test {
   }
   base::Status Fetch(RegistryClient& client, const Descriptor& blob, const base::Context& context = {}) {
     got_.clear();
-    return client.FetchBlob(blob, [&](std::span<const uint8_t> bytes) {
-      got_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      return base::Status();
-    }, context);
+    return client.FetchBlob(
+        blob,
+        [&](std::span<const uint8_t> bytes) {
+          got_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+          return base::Status();
+        },
+        context);
   }
   // Requests tokens as real registries do; the token names who asked.
   void RequireToken() {
@@ -167,20 +171,25 @@ class RefreshTest : public RegistryTest {
       if (request.path == "/token") return TokenFor(request);
       if (!request.Header("authorization").empty()) return std::nullopt;
       const std::string path = request.path.substr(4, request.path.find("/manifests") - 4);
-      return FakeAnswer{.status = 401, .headers = {{"WWW-Authenticate", base::Cat("Bearer realm=\"", registry_.url(), "/token\",service=\"svc\",scope=\"repository:", path, ":pull\"")}}};
+      return FakeAnswer{.status = 401,
+                        .headers = {{"WWW-Authenticate",
+                                     base::Cat("Bearer realm=\"", registry_.url(),
+                                               "/token\",service=\"svc\",scope=\"repository:", path, ":pull\"")}}};
     });
   }
   FakeAnswer TokenFor(const FakeRequest& request) {
     const std::string answer = base::Cat(R"({"token":"t","refresh_token":")", given_, "\"}");
     if (request.method == "GET") {
-      return request.Header("authorization") == "Basic " + base::Base64Encode("alice:pw") ? FakeAnswer{.body = answer} : FakeAnswer{.status = 401};
+      return request.Header("authorization") == "Basic " + base::Base64Encode("alice:pw") ? FakeAnswer{.body = answer}
+                                                                                          : FakeAnswer{.status = 401};
     }
     const bool known = request.body.find("grant_type=refresh_token&refresh_token=" + accepted_ + "&") == 0;
     return known ? FakeAnswer{.body = answer} : FakeAnswer{.status = refusal_};
   }
   bool Resolves(const std::string& repository, const AuthConfig& auth) {
     registry_.AddManifest(repository, "1", "{}", std::string(kOciManifest));
-    auto client = RegistryClient::Make(Fast(), *Reference::Parse(registry_.host() + "/" + repository + ":1"), auth, &tokens_);
+    auto client =
+        RegistryClient::Make(Fast(), *Reference::Parse(registry_.host() + "/" + repository + ":1"), auth, &tokens_);
     return (*client)->Resolve({}).has_value();
   }
   const AuthConfig alice_{.username = "alice", .password = "pw"};
@@ -324,7 +333,9 @@ TEST_F(RegistryTest, MirrorIsAskedFirstWithItsOriginNamed) {
 
 TEST_F(RegistryTest, RegistrysCredentialsAreNotForMirrors) {
   FakeRegistry mirror;
-  mirror.SetHook([](const FakeRequest&) { return FakeAnswer{.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=x"}}}; });
+  mirror.SetHook([](const FakeRequest&) {
+    return FakeAnswer{.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=x"}}};
+  });
   registry_.AddManifest("app", "1", "{}", std::string(kOciManifest));
   RegistryOptions options = Fast();
   options.registries[registry_.host()].mirrors = {{.url = mirror.url()}};
@@ -357,7 +368,8 @@ TEST_F(RegistryTest, CredentialSourceIsAskedForTheHost) {
   RequireToken();
   RegistryOptions options = Fast();
   std::string asked;
-  options.credentials = [&](std::string_view host, std::string_view repository, const base::Context&) -> base::Result<AuthConfig> {
+  options.credentials = [&](std::string_view host, std::string_view repository,
+                            const base::Context&) -> base::Result<AuthConfig> {
     asked = base::Cat(host, " ", repository);
     return AuthConfig{.username = "stored", .password = "pw"};
   };

@@ -47,12 +47,14 @@ std::string Capability(uint32_t revision, size_t size, uint32_t root = 0) {
 TEST(Shift, CapabilitiesAreOfTheNamespacesRoot) {
   const std::string expected = Capability(VFS_CAP_REVISION_3, 24, 1'000'000);
   EXPECT_EQ(ShiftCapability(Capability(VFS_CAP_REVISION_2, 20), kMap.uids), expected);
-  EXPECT_EQ(ShiftCapability(Capability(VFS_CAP_REVISION_3, 24, 7), kMap.uids), Capability(VFS_CAP_REVISION_3, 24, 1'000'007));
+  EXPECT_EQ(ShiftCapability(Capability(VFS_CAP_REVISION_3, 24, 7), kMap.uids),
+            Capability(VFS_CAP_REVISION_3, 24, 1'000'007));
   std::string old = expected;
   old.replace(12, 8, 8, '\0');
   EXPECT_EQ(ShiftCapability(Capability(VFS_CAP_REVISION_1, 12), kMap.uids), old);
   EXPECT_EQ(ShiftCapability(Capability(VFS_CAP_REVISION_3, 24, 65536), kMap.uids), std::nullopt);
-  for (const size_t size : {0, 3, 11}) EXPECT_EQ(ShiftCapability(Capability(VFS_CAP_REVISION_2, size), kMap.uids), std::nullopt);
+  for (const size_t size : {0, 3, 11})
+    EXPECT_EQ(ShiftCapability(Capability(VFS_CAP_REVISION_2, size), kMap.uids), std::nullopt);
   EXPECT_EQ(ShiftCapability(Capability(VFS_CAP_REVISION_2, 19), kMap.uids), std::nullopt);
 }
 
@@ -62,18 +64,22 @@ TEST(Shift, AclsNameTheHostsIds) {
       uint16_t tag, permissions;
       uint32_t id;
     };
-    const std::array<Entry, 4> entries{Entry{1, 7, UINT32_MAX}, Entry{2, 7, user}, Entry{8, 5, group}, Entry{0x20, 4, UINT32_MAX}};
+    const std::array<Entry, 4> entries{Entry{1, 7, UINT32_MAX}, Entry{2, 7, user}, Entry{8, 5, group},
+                                       Entry{0x20, 4, UINT32_MAX}};
     return std::string("\2\0\0\0", 4) + std::string(reinterpret_cast<const char*>(entries.data()), sizeof entries);
   };
   EXPECT_EQ(ShiftAcl(acl(5, 6), kMap), acl(1'000'005, 2'000'006));
-  for (const std::string& other : {std::string(), std::string("\2\0\0", 3), std::string("\3\0\0\0\2\0\0\0\0\0\0\0", 12)}) EXPECT_EQ(ShiftAcl(other, kMap), other);
+  for (const std::string& other :
+       {std::string(), std::string("\2\0\0", 3), std::string("\3\0\0\0\2\0\0\0\0\0\0\0", 12)})
+    EXPECT_EQ(ShiftAcl(other, kMap), other);
 }
 
 class ShiftTest : public testing::Test {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "owners and trusted attributes need root";
-    if (!SetOpaque(temp_.path().native())) GTEST_SKIP() << "the temporary folder's file system takes no trusted attributes";
+    if (!SetOpaque(temp_.path().native()))
+      GTEST_SKIP() << "the temporary folder's file system takes no trusted attributes";
     Reopen();
     store_->Collect();
   }
@@ -98,7 +104,8 @@ class ShiftTest : public testing::Test {
       parents.push_back(chain_id);
     }
     Image image;
-    image.config_json = base::Cat(R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[)", diff_ids, "]}}");
+    image.config_json =
+        base::Cat(R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[)", diff_ids, "]}}");
     image.repo_tags = {"docker.io/library/a:1"};
     return store_->PutImage(image).value();
   }
@@ -122,14 +129,23 @@ class ShiftTest : public testing::Test {
 std::vector<TarItem> Everything() {
   TarItem file = File("d/f", "content");
   file.mode = 06755, file.uid = 7, file.gid = 8, file.mtime = 123;
-  file.pax = {{"SCHILY.xattr.user.note", "kept"}, {"SCHILY.xattr.security.capability", Capability(VFS_CAP_REVISION_2, 20)}};
+  file.pax = {{"SCHILY.xattr.user.note", "kept"},
+              {"SCHILY.xattr.security.capability", Capability(VFS_CAP_REVISION_2, 20)}};
   TarItem link = Symlink("d/s", "nowhere");
   link.uid = 9;
   TarItem far = File("far", "x");
   far.uid = 100'000, far.gid = 3;
-  return {{.name = "./", .type = '5', .mode = 0711, .uid = 1, .mtime = 5}, {.name = "d", .type = '5', .mode = 01777, .uid = 2, .mtime = 77},
-          file, HardLink("d/h", "d/f"), link, far, {.name = "d/p", .type = '6', .mode = 0600, .uid = 4}, File(".wh.gone"),
-          Folder("o"), File("o/.wh..wh..opq"), File("o/in", "y")};
+  return {{.name = "./", .type = '5', .mode = 0711, .uid = 1, .mtime = 5},
+          {.name = "d", .type = '5', .mode = 01777, .uid = 2, .mtime = 77},
+          file,
+          HardLink("d/h", "d/f"),
+          link,
+          far,
+          {.name = "d/p", .type = '6', .mode = 0600, .uid = 4},
+          File(".wh.gone"),
+          Folder("o"),
+          File("o/.wh..wh..opq"),
+          File("o/in", "y")};
 }
 
 TEST_F(ShiftTest, WithEveryIdAsItIsACopyIsTheSame) {
@@ -164,7 +180,8 @@ TEST_F(ShiftTest, OwnersAndCapabilitiesAreTheHostsAndModesStay) {
   EXPECT_TRUE(IsOpaque((copy / "o").native()));
   std::array<char, 64> value{};
   const ssize_t size = lgetxattr((copy / "d/f").c_str(), "security.capability", value.data(), value.size());
-  EXPECT_EQ(std::string(value.data(), static_cast<size_t>(std::max<ssize_t>(size, 0))), Capability(VFS_CAP_REVISION_3, 24, 1'000'000));
+  EXPECT_EQ(std::string(value.data(), static_cast<size_t>(std::max<ssize_t>(size, 0))),
+            Capability(VFS_CAP_REVISION_3, 24, 1'000'000));
 }
 
 TEST_F(ShiftTest, HolesStayHoles) {
@@ -193,7 +210,8 @@ TEST_F(ShiftTest, CopiesAreMadeOnceCountedAndRemovedWithTheirLastUser) {
   EXPECT_EQ(CopiesOnDisk(), 2u);
   EXPECT_EQ(store_->Usage().inodes, 2 * before.inodes);
   EXPECT_EQ(store_->Usage().bytes, 2 * before.bytes);
-  const auto other = Copies(image, "three", {.uids = {.host = 5'000'000, .size = 65536}, .gids = {.host = 5'000'000, .size = 65536}});
+  const auto other =
+      Copies(image, "three", {.uids = {.host = 5'000'000, .size = 65536}, .gids = {.host = 5'000'000, .size = 65536}});
   EXPECT_EQ(CopiesOnDisk(), 4u);
   store_->Unref("three");
   EXPECT_FALSE(base::Exists(other.at(0)));
@@ -275,7 +293,8 @@ TEST_F(ShiftTest, FoldersThatAreVeryDeepAreCopiedCheckedMergedAndRemoved) {
   for (int i = 0; i < 500; ++i) deep += "a/";
   const auto work = [&] {
     const ImagePtr image = Put({{Symlink("s", "t"), Long(File("t/" + deep + "below", "1"))},
-                                {Long(File("s/" + deep + "f", "2")), Long(File("t/" + deep + "g", "3")), Long(HardLink("l", "t/" + deep + "below"))}});
+                                {Long(File("s/" + deep + "f", "2")), Long(File("t/" + deep + "g", "3")),
+                                 Long(HardLink("l", "t/" + deep + "below"))}});
     EXPECT_TRUE(base::Exists(*store_->LayerFolder(image->chain_ids[1]) / ("t/" + deep + "f")));
     EXPECT_THAT(Copies(image, "one"), SizeIs(2));
     EXPECT_THAT(CheckStore(*store_, {.contents = true}, {})->problems, IsEmpty());

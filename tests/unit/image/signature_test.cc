@@ -25,7 +25,10 @@ using testing::StartsWith;
 
 class Signer {
  public:
-  explicit Signer(bool ed25519 = false) : key_(ed25519 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519") : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")), ed25519_(ed25519) {}
+  explicit Signer(bool ed25519 = false)
+      : key_(ed25519 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
+                     : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")),
+        ed25519_(ed25519) {}
   ~Signer() { EVP_PKEY_free(key_); }
   Signer(const Signer&) = delete;
   Signer& operator=(const Signer&) = delete;
@@ -57,16 +60,22 @@ class Signer {
   bool ed25519_;
 };
 
-std::string Payload(const std::string& name, const Digest& digest, const std::string& type = "cosign container image signature") {
-  return R"({"critical":{"identity":{"docker-reference":")" + name + R"("},"image":{"docker-manifest-digest":")" + digest.str() + R"("},"type":")" + type + "\"},\"optional\":null}";
+std::string Payload(const std::string& name, const Digest& digest,
+                    const std::string& type = "cosign container image signature") {
+  return R"({"critical":{"identity":{"docker-reference":")" + name + R"("},"image":{"docker-manifest-digest":")" +
+         digest.str() + R"("},"type":")" + type + "\"},\"optional\":null}";
 }
 
 class SignaturePolicyTest : public testing::Test {
  protected:
   base::Path file() const { return temp_.path() / "policy.json"; }
   void Write(const std::string& text) { ASSERT_TRUE(base::WriteFile(file(), text)); }
-  void WriteKey(const Signer& signer, const std::string& name = "key.pub") { ASSERT_TRUE(base::WriteFile(temp_.path() / name, signer.Pem())); }
-  std::string Sigstore(const std::string& more = {}) { return R"({"type":"sigstoreSigned","keyPath":")" + (temp_.path() / "key.pub").native() + "\"" + more + "}"; }
+  void WriteKey(const Signer& signer, const std::string& name = "key.pub") {
+    ASSERT_TRUE(base::WriteFile(temp_.path() / name, signer.Pem()));
+  }
+  std::string Sigstore(const std::string& more = {}) {
+    return R"({"type":"sigstoreSigned","keyPath":")" + (temp_.path() / "key.pub").native() + "\"" + more + "}";
+  }
   std::string ErrorOf(const std::string& text) {
     Write(text);
     const auto policy = SignaturePolicy::Load(file());
@@ -86,7 +95,9 @@ TEST_F(SignaturePolicyTest, MostTellingScopeDecides) {
     "docker.io/library":[{"type":"insecureAcceptAnything"}]}}})");
   const auto policy = SignaturePolicy::Load(file());
   ASSERT_TRUE(policy) << policy.error().Text();
-  const auto accepts = [&](const char* name) { return CheckSignatures(policy->For(*Reference::Parse(name)), {}, *Reference::Parse(name), {}).has_value(); };
+  const auto accepts = [&](const char* name) {
+    return CheckSignatures(policy->For(*Reference::Parse(name)), {}, *Reference::Parse(name), {}).has_value();
+  };
   EXPECT_TRUE(accepts("a.test/x:1"));
   EXPECT_FALSE(accepts("a.test/team/other:1"));
   EXPECT_FALSE(accepts("a.test/team:1"));
@@ -109,11 +120,13 @@ TEST_F(SignaturePolicyTest, MissingFileAcceptsAnythingAndABrokenOneNothing) {
   EXPECT_THAT(ErrorOf("{}"), HasSubstr("no default"));
   EXPECT_THAT(ErrorOf(R"({"default":[]})"), HasSubstr("not a list of requirements"));
   EXPECT_THAT(ErrorOf(R"({"default":[{"type":"sigstoreSigned","keyPath":"/none/key"}]})"), HasSubstr("/none/key"));
-  EXPECT_THAT(ErrorOf(R"({"default":[{"type":"sigstoreSigned","keyData":"bm90IGEga2V5"}]})"), HasSubstr("not a PEM public key"));
+  EXPECT_THAT(ErrorOf(R"({"default":[{"type":"sigstoreSigned","keyData":"bm90IGEga2V5"}]})"),
+              HasSubstr("not a PEM public key"));
 }
 
 TEST_F(SignaturePolicyTest, WhatCannotBeMetRejectsItsScopeAlone) {
-  Write(R"({"default":[{"type":"insecureAcceptAnything"}],"transports":{"docker":{"gpg.test":[{"type":"signedBy","keyType":"GPGKeys"}],
+  Write(
+      R"({"default":[{"type":"insecureAcceptAnything"}],"transports":{"docker":{"gpg.test":[{"type":"signedBy","keyType":"GPGKeys"}],
             "fulcio.test":[{"type":"sigstoreSigned","fulcio":{}}]}}})");
   const auto policy = SignaturePolicy::Load(file());
   ASSERT_TRUE(policy) << policy.error().Text();
@@ -133,11 +146,13 @@ TEST_F(SignaturePolicyTest, SignatureMustBeTheKeysForTheImageUnderItsName) {
   WriteKey(signer);
   const Digest digest = Sha256::Of("image");
   const Reference pulled = *Reference::Parse("a.test/x:1");
-  const auto check = [&](const Signer& by, const std::string& payload, const std::string& identity = {}, const Reference& reference = *Reference::Parse("a.test/x:1")) {
+  const auto check = [&](const Signer& by, const std::string& payload, const std::string& identity = {},
+                         const Reference& reference = *Reference::Parse("a.test/x:1")) {
     Write(R"({"default":[)" + Sigstore(identity.empty() ? "" : R"(,"signedIdentity":)" + identity) + "]}");
     const auto policy = SignaturePolicy::Load(file());
     if (!policy) return policy.error().message;
-    const auto status = CheckSignatures(policy->For(reference), {{payload, by.Sign(payload)}}, reference, {Sha256::Of("index"), digest});
+    const auto status = CheckSignatures(policy->For(reference), {{payload, by.Sign(payload)}}, reference,
+                                        {Sha256::Of("index"), digest});
     return status ? std::string("met") : status.error().message;
   };
   EXPECT_EQ(check(signer, Payload("a.test/x:1", digest)), "met");
@@ -154,11 +169,19 @@ TEST_F(SignaturePolicyTest, SignatureMustBeTheKeysForTheImageUnderItsName) {
   EXPECT_THAT(check(signer, Payload("a.test/y", digest), {}, by_digest), HasSubstr("for the name"));
   EXPECT_EQ(check(signer, Payload("a.test/x", digest), R"({"type":"matchRepository"})"), "met");
   EXPECT_THAT(check(signer, Payload("a.test/y", digest), R"({"type":"matchRepository"})"), HasSubstr("for the name"));
-  EXPECT_EQ(check(signer, Payload("b.test/z:9", digest), R"({"type":"exactReference","dockerReference":"b.test/z:9"})"), "met");
-  EXPECT_THAT(check(signer, Payload("b.test/z:8", digest), R"({"type":"exactReference","dockerReference":"b.test/z:9"})"), HasSubstr("for the name"));
-  EXPECT_EQ(check(signer, Payload("b.test/z", digest), R"({"type":"exactRepository","dockerRepository":"b.test/z"})"), "met");
-  EXPECT_EQ(check(signer, Payload("origin.test/x:1", digest), R"({"type":"remapIdentity","prefix":"a.test","signedPrefix":"origin.test"})"), "met");
-  EXPECT_THAT(check(signer, Payload("a.test/x:1", digest), R"({"type":"remapIdentity","prefix":"a.test","signedPrefix":"origin.test"})"), HasSubstr("for the name"));
+  EXPECT_EQ(check(signer, Payload("b.test/z:9", digest), R"({"type":"exactReference","dockerReference":"b.test/z:9"})"),
+            "met");
+  EXPECT_THAT(
+      check(signer, Payload("b.test/z:8", digest), R"({"type":"exactReference","dockerReference":"b.test/z:9"})"),
+      HasSubstr("for the name"));
+  EXPECT_EQ(check(signer, Payload("b.test/z", digest), R"({"type":"exactRepository","dockerRepository":"b.test/z"})"),
+            "met");
+  EXPECT_EQ(check(signer, Payload("origin.test/x:1", digest),
+                  R"({"type":"remapIdentity","prefix":"a.test","signedPrefix":"origin.test"})"),
+            "met");
+  EXPECT_THAT(check(signer, Payload("a.test/x:1", digest),
+                    R"({"type":"remapIdentity","prefix":"a.test","signedPrefix":"origin.test"})"),
+              HasSubstr("for the name"));
   EXPECT_THAT(check(signer, Payload("a.test/x:1", digest), R"({"type":"matchExact2"})"), HasSubstr("is not known"));
   WriteKey(ed25519);
   EXPECT_EQ(check(ed25519, Payload("a.test/x:1", digest)), "met");
@@ -186,12 +209,16 @@ class SignedPullTest : public SignaturePolicyTest {
   std::string SignatureManifest(const Signer& by, const Digest& digest) {
     const std::string payload = Payload(Name(), digest);
     registry_.AddBlob("app", payload);
-    return base::Cat(R"({"schemaVersion":2,"mediaType":")", kOciManifest, R"(","config":{"mediaType":")", kOciConfig, R"(","digest":")", Sha256::Of("{}").str(),
-                     R"(","size":2},"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","digest":")", Sha256::Of(payload).str(), R"(","size":)",
-                     payload.size(), R"(,"annotations":{"dev.cosignproject.cosign/signature":")", base::Base64Encode(by.Sign(payload)), "\"}}]}");
+    return base::Cat(
+        R"({"schemaVersion":2,"mediaType":")", kOciManifest, R"(","config":{"mediaType":")", kOciConfig,
+        R"(","digest":")", Sha256::Of("{}").str(),
+        R"(","size":2},"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","digest":")",
+        Sha256::Of(payload).str(), R"(","size":)", payload.size(),
+        R"(,"annotations":{"dev.cosignproject.cosign/signature":")", base::Base64Encode(by.Sign(payload)), "\"}}]}");
   }
   void SignByTag(const Signer& by, const Digest& digest) {
-    registry_.AddManifest("app", base::Cat("sha256-", digest.hex(), ".sig"), SignatureManifest(by, digest), std::string(kOciManifest));
+    registry_.AddManifest("app", base::Cat("sha256-", digest.hex(), ".sig"), SignatureManifest(by, digest),
+                          std::string(kOciManifest));
   }
 
   const Signer signer_;
@@ -216,14 +243,16 @@ TEST_F(SignedPullTest, SignatureUnderItsTagLetsTheImageThrough) {
   // What is here is held to the policy as well.
   SignByTag(Signer(), image_.manifest_digest);
   EXPECT_THAT(Pull(), HasSubstr("not by the key"));
-  const auto by_digest = puller_->Pull(*Reference::Parse(registry_.host() + "/app@" + image_.manifest_digest.str()), {}, {});
+  const auto by_digest =
+      puller_->Pull(*Reference::Parse(registry_.host() + "/app@" + image_.manifest_digest.str()), {}, {});
   EXPECT_FALSE(by_digest);
 }
 
 TEST_F(SignedPullTest, SignatureAmongReferrersLetsTheImageThrough) {
   const std::string manifest = SignatureManifest(signer_, image_.manifest_digest);
   const Digest digest = registry_.AddManifest("app", "", manifest, std::string(kOciManifest));
-  const std::string list = base::Cat(R"({"schemaVersion":2,"manifests":[{"mediaType":")", kOciManifest, R"(","digest":")", digest.str(), R"(","size":)", manifest.size(),
+  const std::string list = base::Cat(R"({"schemaVersion":2,"manifests":[{"mediaType":")", kOciManifest,
+                                     R"(","digest":")", digest.str(), R"(","size":)", manifest.size(),
                                      R"(,"artifactType":"application/vnd.dev.cosign.artifact.sig.v1+json"}]})");
   registry_.SetHook([&](const fake::FakeRequest& request) -> std::optional<fake::FakeAnswer> {
     if (request.path != "/v2/app/referrers/" + image_.manifest_digest.str()) return std::nullopt;
@@ -233,8 +262,10 @@ TEST_F(SignedPullTest, SignatureAmongReferrersLetsTheImageThrough) {
 }
 
 TEST_F(SignedPullTest, SignedIndexVouchesForItsManifests) {
-  const std::string index = base::Cat(R"({"schemaVersion":2,"manifests":[{"mediaType":")", kOciManifest, R"(","digest":")", image_.manifest_digest.str(), R"(","size":)",
-                                      image_.manifest.size(), R"(,"platform":{"os":"linux","architecture":")", HostPlatform().architecture, "\"}}]}");
+  const std::string index =
+      base::Cat(R"({"schemaVersion":2,"manifests":[{"mediaType":")", kOciManifest, R"(","digest":")",
+                image_.manifest_digest.str(), R"(","size":)", image_.manifest.size(),
+                R"(,"platform":{"os":"linux","architecture":")", HostPlatform().architecture, "\"}}]}");
   const Digest digest = registry_.AddManifest("app", "1", index, std::string(kOciIndex));
   EXPECT_THAT(Pull(), HasSubstr("no signature was found"));
   SignByTag(signer_, digest);

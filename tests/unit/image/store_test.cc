@@ -23,7 +23,8 @@ class StoreTest : public testing::Test {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "owners and trusted attributes need root";
-    if (!SetOpaque(temp_.path().native())) GTEST_SKIP() << "the temporary folder's file system takes no trusted attributes";
+    if (!SetOpaque(temp_.path().native()))
+      GTEST_SKIP() << "the temporary folder's file system takes no trusted attributes";
     Reopen();
     store_->Collect();
   }
@@ -46,7 +47,8 @@ class StoreTest : public testing::Test {
     std::vector<LayerPin> pins;
   };
   // Unpacks and commits the layers, lowest first; the image is not put yet.
-  base::Result<Built> Build(const std::vector<std::vector<TarItem>>& layers, const std::string& tag = "docker.io/library/a:1", const std::string& note = "") {
+  base::Result<Built> Build(const std::vector<std::vector<TarItem>>& layers,
+                            const std::string& tag = "docker.io/library/a:1", const std::string& note = "") {
     Built built;
     std::vector<Digest> parents;
     std::string diff_ids;
@@ -58,22 +60,26 @@ class StoreTest : public testing::Test {
       built.pins.push_back(std::move(pin));
       parents.push_back(chain_id);
     }
-    built.image.config_json = base::Cat(R"({"architecture":"amd64","os":"linux","author":")", note, R"(","config":{"User":"7"},"rootfs":{"type":"layers","diff_ids":[)",
-                                        diff_ids, "]}}");
+    built.image.config_json =
+        base::Cat(R"({"architecture":"amd64","os":"linux","author":")", note,
+                  R"(","config":{"User":"7"},"rootfs":{"type":"layers","diff_ids":[)", diff_ids, "]}}");
     built.image.manifest_digest = Sha256::Of(built.image.config_json + "m");
     if (!tag.empty()) built.image.repo_tags = {tag};
     built.image.repo_digests = {"docker.io/library/a@" + built.image.manifest_digest.str()};
     built.image.size = 10;
     return built;
   }
-  ImagePtr Put(const std::vector<std::vector<TarItem>>& layers, const std::string& tag = "docker.io/library/a:1", const std::string& note = "") {
+  ImagePtr Put(const std::vector<std::vector<TarItem>>& layers, const std::string& tag = "docker.io/library/a:1",
+               const std::string& note = "") {
     auto built = Build(layers, tag, note);
     EXPECT_TRUE(built) << built.error().Text();
     auto image = store_->PutImage(std::move(built->image));
     EXPECT_TRUE(image) << image.error().Text();
     return *image;
   }
-  base::Path Diff(const ImagePtr& image, size_t layer) const { return store_->LayerFolder(image->chain_ids.at(layer)).value(); }
+  base::Path Diff(const ImagePtr& image, size_t layer) const {
+    return store_->LayerFolder(image->chain_ids.at(layer)).value();
+  }
   size_t LayersOnDisk() const { return base::ListFolder(StoreFolder() / "layers").value().size(); }
   size_t Temporaries() const { return base::ListFolder(StoreFolder() / "tmp").value().size(); }
 
@@ -84,13 +90,15 @@ class StoreTest : public testing::Test {
 TEST_F(StoreTest, ImageIsFoundByEveryFormOfItsName) {
   const ImagePtr image = Put({{File("f")}});
   const std::string hex = image->id.substr(7);
-  for (const std::string& text : {image->id, hex, hex.substr(0, 3), std::string("a:1"), std::string("docker.io/library/a:1"), image->repo_digests[0],
-                                  "a@" + image->manifest_digest.str(), "a:9@" + image->manifest_digest.str()}) {
+  for (const std::string& text :
+       {image->id, hex, hex.substr(0, 3), std::string("a:1"), std::string("docker.io/library/a:1"),
+        image->repo_digests[0], "a@" + image->manifest_digest.str(), "a:9@" + image->manifest_digest.str()}) {
     const auto found = store_->Find(text);
     ASSERT_TRUE(found) << text;
     EXPECT_EQ(*found, image) << text;
   }
-  for (const char* text : {"b:1", "a", "a:2", "", "sha256:", "///", "ffffffffffff"}) EXPECT_EQ(store_->Find(text).value(), nullptr) << text;
+  for (const char* text : {"b:1", "a", "a:2", "", "sha256:", "///", "ffffffffffff"})
+    EXPECT_EQ(store_->Find(text).value(), nullptr) << text;
   EXPECT_EQ(image->config.user, "7");
 }
 
@@ -224,7 +232,9 @@ TEST_F(StoreTest, ImpliedFoldersInheritFromBelow) {
 }
 
 TEST_F(StoreTest, FolderThatIsALinkBelowKeepsTheLink) {
-  const ImagePtr image = Put({{{.name = "usr/lib", .type = '5', .mode = 0711, .mtime = 5}, Symlink("lib", "usr/lib"), File("usr/lib/old")}, {File("lib/sub/new")}});
+  const ImagePtr image =
+      Put({{{.name = "usr/lib", .type = '5', .mode = 0711, .mtime = 5}, Symlink("lib", "usr/lib"), File("usr/lib/old")},
+           {File("lib/sub/new")}});
   EXPECT_FALSE(base::Exists(Diff(image, 1) / "lib"));
   EXPECT_TRUE(base::Exists(Diff(image, 1) / "usr/lib/sub/new"));
   struct stat info {};
@@ -236,7 +246,9 @@ TEST_F(StoreTest, FolderThatIsALinkBelowKeepsTheLink) {
 TEST_F(StoreTest, HardLinkIntoALowerLayerCopiesTheTargetUp) {
   TarItem target = File("dir/target", "content");
   target.mode = 04711, target.uid = 9, target.mtime = 123;
-  const ImagePtr image = Put({{target, Symlink("sym", "x")}, {File("between")}, {HardLink("link", "dir/target"), HardLink("second", "link"), HardLink("s2", "sym")}});
+  const ImagePtr image = Put({{target, Symlink("sym", "x")},
+                              {File("between")},
+                              {HardLink("link", "dir/target"), HardLink("second", "link"), HardLink("s2", "sym")}});
   struct stat link {};
   struct stat copy {};
   ASSERT_EQ(lstat((Diff(image, 2) / "link").c_str(), &link), 0);
@@ -271,7 +283,8 @@ TEST_F(StoreTest, HardLinkKeepsWhatItsTargetWasWhenTheArchiveReplacesThatLater) 
     items.insert(items.end(), one.later.begin(), one.later.end());
     items.push_back(HardLink("m3", "m2"));
     const ImagePtr image = Put({below, items}, "docker.io/library/a:1", one.name);
-    for (const char* name : {"l1", "l2", "m1", "m2", "m3"}) EXPECT_EQ(base::ReadFile(Diff(image, 1) / name).value_or("none"), "old") << one.name << ' ' << name;
+    for (const char* name : {"l1", "l2", "m1", "m2", "m3"})
+      EXPECT_EQ(base::ReadFile(Diff(image, 1) / name).value_or("none"), "old") << one.name << ' ' << name;
     struct stat info {};
     ASSERT_EQ(lstat((Diff(image, 1) / "l1").c_str(), &info), 0);
     EXPECT_EQ(info.st_nlink, 2u) << one.name;
@@ -281,7 +294,9 @@ TEST_F(StoreTest, HardLinkKeepsWhatItsTargetWasWhenTheArchiveReplacesThatLater) 
 }
 
 TEST_F(StoreTest, HardLinkThroughALowerLinkIsToTheFileThatTheArchiveHadPutThere) {
-  const ImagePtr image = Put({{Folder("e"), Symlink("d", "e"), File("e/f", "old")}, {File("e/f", "new"), HardLink("l", "d/f"), HardLink("back", "l"), HardLink("e/f2", "e/f")}});
+  const ImagePtr image =
+      Put({{Folder("e"), Symlink("d", "e"), File("e/f", "old")},
+           {File("e/f", "new"), HardLink("l", "d/f"), HardLink("back", "l"), HardLink("e/f2", "e/f")}});
   EXPECT_EQ(base::ReadFile(Diff(image, 1) / "l").value_or("none"), "new");
   struct stat info {};
   ASSERT_EQ(lstat((Diff(image, 1) / "back").c_str(), &info), 0);
@@ -342,7 +357,8 @@ TEST_F(StoreTest, ParallelUnpackEqualsSerialUnpack) {
   std::vector<std::vector<TarItem>> layers;
   for (uint32_t i = 0; i < 6; ++i) {
     layers.push_back({});
-    for (uint32_t k = 0; k < 60; ++k) layers.back().push_back(File(base::Cat("d", k % 5, "/e", i % 2, "/f", (k * 7 + i) % 80), Noise(k * 1000, k + i)));
+    for (uint32_t k = 0; k < 60; ++k)
+      layers.back().push_back(File(base::Cat("d", k % 5, "/e", i % 2, "/f", (k * 7 + i) % 80), Noise(k * 1000, k + i)));
     layers.back().push_back(File(base::Cat("d1/.wh.f", i)));
     if (i > 0) layers.back().push_back(HardLink(base::Cat("link", i), "d0/e0/f0"));
   }
@@ -359,7 +375,8 @@ TEST_F(StoreTest, ParallelUnpackEqualsSerialUnpack) {
   std::vector<LayerPin> pins;
   for (size_t i = 0; i < layers.size(); ++i) {
     ASSERT_TRUE(unpacked[i]) << unpacked[i].error().Text();
-    auto pin = store_->CommitLayer(*std::move(unpacked[i]), serial->chain_ids[i], std::span(serial->chain_ids).first(i), {});
+    auto pin =
+        store_->CommitLayer(*std::move(unpacked[i]), serial->chain_ids[i], std::span(serial->chain_ids).first(i), {});
     ASSERT_TRUE(pin) << pin.error().Text();
     pins.push_back(*std::move(pin));
     EXPECT_TRUE(Describe(Diff(serial, i)) == expected[i]) << i;
@@ -389,7 +406,8 @@ TEST_F(StoreTest, GarbledRecordsCostOnlyTheirImages) {
   const std::string text = base::ReadFile(record).value();
   std::string flipped = text;
   flipped[text.find("a:2")] = 'b';
-  for (const std::string& bad : {std::string(), text.substr(0, text.size() / 2), std::string(text.size(), '\0'), flipped, std::string("[]"), std::string("{}")}) {
+  for (const std::string& bad : {std::string(), text.substr(0, text.size() / 2), std::string(text.size(), '\0'),
+                                 flipped, std::string("[]"), std::string("{}")}) {
     ASSERT_TRUE(base::WriteFile(record, bad));
     Reopen();
     ASSERT_EQ(store_->problems().size(), 1u);

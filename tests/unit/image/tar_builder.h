@@ -52,7 +52,9 @@ inline void SealHeader(std::string& header) {
 
 inline std::string TarHeader(const TarItem& item, uint64_t size) {
   std::string header(512, '\0');
-  const auto put = [&](size_t at, size_t room, std::string_view text) { std::memcpy(header.data() + at, text.data(), std::min(room, text.size())); };
+  const auto put = [&](size_t at, size_t room, std::string_view text) {
+    std::memcpy(header.data() + at, text.data(), std::min(room, text.size()));
+  };
   const auto octal = [&](size_t at, int room, uint64_t value) {
     char text[32];
     std::snprintf(text, sizeof text, "%0*llo", room - 1, static_cast<unsigned long long>(value));
@@ -66,7 +68,8 @@ inline std::string TarHeader(const TarItem& item, uint64_t size) {
   if (item.mtime >= 0) {
     octal(136, 12, static_cast<uint64_t>(item.mtime));
   } else {
-    for (int i = 0; i < 12; ++i) header[136 + 11 - static_cast<size_t>(i)] = static_cast<char>(i < 8 ? item.mtime >> (8 * i) : 0xff);
+    for (int i = 0; i < 12; ++i)
+      header[136 + 11 - static_cast<size_t>(i)] = static_cast<char>(i < 8 ? item.mtime >> (8 * i) : 0xff);
   }
   header[156] = item.type;
   put(157, 100, item.link);
@@ -100,10 +103,18 @@ inline std::string Tar(const std::vector<TarItem>& items) {
   return out + std::string(1024, '\0');
 }
 
-inline TarItem Folder(std::string name, unsigned mode = 0755) { return {.name = std::move(name), .type = '5', .mode = mode}; }
-inline TarItem File(std::string name, std::string content = "x") { return {.name = std::move(name), .content = std::move(content)}; }
-inline TarItem Symlink(std::string name, std::string link) { return {.name = std::move(name), .type = '2', .link = std::move(link)}; }
-inline TarItem HardLink(std::string name, std::string link) { return {.name = std::move(name), .type = '1', .link = std::move(link)}; }
+inline TarItem Folder(std::string name, unsigned mode = 0755) {
+  return {.name = std::move(name), .type = '5', .mode = mode};
+}
+inline TarItem File(std::string name, std::string content = "x") {
+  return {.name = std::move(name), .content = std::move(content)};
+}
+inline TarItem Symlink(std::string name, std::string link) {
+  return {.name = std::move(name), .type = '2', .link = std::move(link)};
+}
+inline TarItem HardLink(std::string name, std::string link) {
+  return {.name = std::move(name), .type = '1', .link = std::move(link)};
+}
 
 // For names that do not fit the header.
 inline TarItem WithName(TarItem item, std::string name) {
@@ -111,7 +122,9 @@ inline TarItem WithName(TarItem item, std::string name) {
   return item;
 }
 
-inline std::span<const uint8_t> Bytes(std::string_view text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
+inline std::span<const uint8_t> Bytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
 
 inline std::string Gzip(std::string_view text) {
   isal_zstream stream;
@@ -166,9 +179,10 @@ inline std::map<std::string, std::string> Describe(const base::Path& root) {
   const auto describe = [&](const base::Path& path) {
     struct stat info {};
     if (lstat(path.c_str(), &info) != 0) return;
-    std::string text = base::Cat("mode ", info.st_mode, " uid ", info.st_uid, " gid ", info.st_gid, " links ",
-                                 S_ISDIR(info.st_mode) ? 0 : info.st_nlink, " mtime ", info.st_mtim.tv_sec, '.', info.st_mtim.tv_nsec,
-                                 " device ", info.st_rdev, " size ", S_ISREG(info.st_mode) ? info.st_size : 0);
+    std::string text =
+        base::Cat("mode ", info.st_mode, " uid ", info.st_uid, " gid ", info.st_gid, " links ",
+                  S_ISDIR(info.st_mode) ? 0 : info.st_nlink, " mtime ", info.st_mtim.tv_sec, '.', info.st_mtim.tv_nsec,
+                  " device ", info.st_rdev, " size ", S_ISREG(info.st_mode) ? info.st_size : 0);
     if (S_ISLNK(info.st_mode)) text += " -> " + std::filesystem::read_symlink(path).native();
     if (S_ISREG(info.st_mode)) text += " " + base::ReadFile(path).value_or("?");
     std::string list(65536, '\0');

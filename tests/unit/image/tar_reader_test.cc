@@ -46,7 +46,8 @@ TarItem WithPax(std::vector<std::pair<std::string, std::string>> pax, TarItem it
 const std::string kEnd(1024, '\0');
 
 TEST(TarReader, EveryPieceSizeGivesTheSame) {
-  const std::string archive = Tar({Folder("d"), File("d/a", Noise(1000)), File("d/empty", ""), WithPax({{"path", "d/long"}})});
+  const std::string archive =
+      Tar({Folder("d"), File("d/a", Noise(1000)), File("d/empty", ""), WithPax({{"path", "d/long"}})});
   for (const size_t piece : {1, 3, 511, 512, 513, 5000}) {
     const auto seen = Read(archive, piece).value();
     ASSERT_EQ(seen.size(), 4u);
@@ -59,7 +60,8 @@ TEST(TarReader, GnuLongNameAndLinkAreUsed) {
   const std::string name(300, 'n');
   const std::string link(200, 'l');
   const std::string archive = TarHeader({.name = "././@LongLink", .type = 'L'}, 301) + Padded(name + '\0') +
-                              TarHeader({.name = "././@LongLink", .type = 'K'}, 201) + Padded(link + '\0') + TarOf(Symlink("n", "l")) + kEnd;
+                              TarHeader({.name = "././@LongLink", .type = 'K'}, 201) + Padded(link + '\0') +
+                              TarOf(Symlink("n", "l")) + kEnd;
   const auto seen = Read(archive).value();
   EXPECT_EQ(seen.at(0).entry.name, name);
   EXPECT_EQ(seen.at(0).entry.link, link);
@@ -73,8 +75,13 @@ TEST(TarReader, UstarPrefixIsPutInFront) {
 }
 
 TEST(TarReader, PaxRecordsOverrideTheHeader) {
-  const auto seen = Read(Tar({WithPax({{"uid", "70000"}, {"gid", "4294967294"}, {"mtime", "-1.25"}, {"atime", "5.5"},
-                                       {"SCHILY.xattr.user.a", std::string("v\0w", 3)}, {"LIBARCHIVE.xattr.user.%62", "aGk"}})})).value();
+  const auto seen = Read(Tar({WithPax({{"uid", "70000"},
+                                       {"gid", "4294967294"},
+                                       {"mtime", "-1.25"},
+                                       {"atime", "5.5"},
+                                       {"SCHILY.xattr.user.a", std::string("v\0w", 3)},
+                                       {"LIBARCHIVE.xattr.user.%62", "aGk"}})}))
+                        .value();
   const TarEntry& entry = seen.at(0).entry;
   EXPECT_EQ(entry.uid, 70000u);
   EXPECT_EQ(entry.gid, 4294967294u);
@@ -92,7 +99,8 @@ TEST(TarReader, PaxRecordsApplyToOneEntryAlone) {
 
 TEST(TarReader, GlobalHeadersAreSkipped) {
   const std::string records = PaxRecord("path", "evil") + PaxRecord("comment", "git");
-  const auto seen = Read(TarHeader({.name = "g", .type = 'g'}, records.size()) + Padded(records) + TarOf(File("a")) + kEnd).value();
+  const auto seen =
+      Read(TarHeader({.name = "g", .type = 'g'}, records.size()) + Padded(records) + TarOf(File("a")) + kEnd).value();
   ASSERT_EQ(seen.size(), 1u);
   EXPECT_EQ(seen[0].entry.name, "a");
 }
@@ -107,7 +115,8 @@ TEST(TarReader, Base256NumbersAreRead) {
 }
 
 TEST(TarReader, LinksAndFoldersHaveNoContentWhateverTheirSizeSays) {
-  const auto seen = Read(TarHeader(HardLink("a", "b"), 4096) + TarHeader(Folder("d"), 512) + TarOf(File("f")) + kEnd).value();
+  const auto seen =
+      Read(TarHeader(HardLink("a", "b"), 4096) + TarHeader(Folder("d"), 512) + TarOf(File("f")) + kEnd).value();
   ASSERT_EQ(seen.size(), 3u);
   EXPECT_EQ(seen[2].entry.name, "f");
 }
@@ -116,12 +125,13 @@ TEST(TarReader, SparseFilesOfAllKindsAreExpanded) {
   const std::string expected = "AA" + std::string(998, '\0') + "BBB" + std::string(21, '\0');
   // PAX 0.0, 0.1 and 1.0.
   TarItem file = File("GNUSparseFile.0/s", "AABBB");
-  file.pax = {{"GNU.sparse.size", "1024"}, {"GNU.sparse.numblocks", "2"}, {"GNU.sparse.offset", "0"}, {"GNU.sparse.numbytes", "2"},
-              {"GNU.sparse.offset", "1000"}, {"GNU.sparse.numbytes", "3"}};
+  file.pax = {{"GNU.sparse.size", "1024"},  {"GNU.sparse.numblocks", "2"}, {"GNU.sparse.offset", "0"},
+              {"GNU.sparse.numbytes", "2"}, {"GNU.sparse.offset", "1000"}, {"GNU.sparse.numbytes", "3"}};
   EXPECT_EQ(Read(Tar({file})).value().at(0).content, expected);
   file.pax = {{"GNU.sparse.size", "1024"}, {"GNU.sparse.map", "0,2,1000,3"}, {"GNU.sparse.name", "s"}};
   EXPECT_EQ(Read(Tar({file})).value().at(0).content, expected);
-  file.pax = {{"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"}, {"GNU.sparse.realsize", "1024"}, {"GNU.sparse.name", "s"}};
+  file.pax = {
+      {"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"}, {"GNU.sparse.realsize", "1024"}, {"GNU.sparse.name", "s"}};
   file.content = Padded("2\n0\n2\n1000\n3\n") + "AABBB";
   for (const size_t piece : {1, 512, 100'000}) {
     const auto seen = Read(Tar({file, File("next")}), piece).value();
@@ -136,7 +146,9 @@ TEST(TarReader, OldGnuSparseFilesWithExtensionsAreExpanded) {
   item.type = 'S';
   std::string header = TarHeader(item, 6);
   std::memcpy(header.data() + 257, "ustar  \0", 8);
-  for (int i = 0; i < 4; ++i) std::snprintf(header.data() + 386 + 24 * i, 24, "%011o", i * 10), std::snprintf(header.data() + 398 + 24 * i, 12, "%011o", 1);
+  for (int i = 0; i < 4; ++i)
+    std::snprintf(header.data() + 386 + 24 * i, 24, "%011o", i * 10),
+        std::snprintf(header.data() + 398 + 24 * i, 12, "%011o", 1);
   header[482] = 1;
   std::snprintf(header.data() + 483, 12, "%011o", 100);
   SealHeader(header);
@@ -150,7 +162,8 @@ TEST(TarReader, OldGnuSparseFilesWithExtensionsAreExpanded) {
 }
 
 TEST(TarReader, LyingSparseMapsAreRefused) {
-  for (const std::string map : {"0,2,1,3", "1000,3,0,2", "0,2,1022,3", "0,2", "0,9223372036854775807,5,5", "x,1", "0,-1"}) {
+  for (const std::string map :
+       {"0,2,1,3", "1000,3,0,2", "0,2,1022,3", "0,2", "0,9223372036854775807,5,5", "x,1", "0,-1"}) {
     TarItem file = File("s", "AABBB");
     file.pax = {{"GNU.sparse.size", "1024"}, {"GNU.sparse.map", map}};
     EXPECT_FALSE(Read(Tar({file}))) << map;
@@ -180,7 +193,8 @@ TEST(TarReader, EveryTruncationInsideAnEntryIsAnError) {
 // As umoci writes them.
 TEST(TarReader, PaddingOfTheLastFileMayBeMissing) {
   const std::string entry = TarOf(File("a", Noise(1500)));
-  for (size_t size = 1024 + 1000 - 12; size <= entry.size(); ++size) EXPECT_EQ(Read(entry.substr(0, size), 512).value().size(), 1u) << size;
+  for (size_t size = 1024 + 1000 - 12; size <= entry.size(); ++size)
+    EXPECT_EQ(Read(entry.substr(0, size), 512).value().size(), 1u) << size;
 }
 
 TEST(TarReader, EndBetweenEntriesIsAnEndAndWhatFollowsTheEndIsIgnored) {

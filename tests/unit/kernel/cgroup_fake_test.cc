@@ -76,7 +76,8 @@ TEST_F(FakeV1, CreateMakesEveryHierarchyAndRemoveTakesItAway) {
   EXPECT_FALSE(tree.Exists("/kubepods/pod1"));
   EXPECT_OK(tree.Create("/kubepods/pod1"));
   EXPECT_OK(tree.Create("/kubepods/pod1"));
-  for (const char* name : {"cpu,cpuacct", "memory", "systemd"}) EXPECT_TRUE(base::Exists(temp_ / name / "kubepods/pod1"));
+  for (const char* name : {"cpu,cpuacct", "memory", "systemd"})
+    EXPECT_TRUE(base::Exists(temp_ / name / "kubepods/pod1"));
   EXPECT_TRUE(tree.Exists("/kubepods/pod1"));
   EXPECT_OK(tree.Create("/kubepods/pod1/deep/er"));
   EXPECT_OK(tree.Remove("/kubepods/pod1"));
@@ -130,8 +131,9 @@ class FakeV2 : public testing::Test {
       temp_.File(std::string(folder) + "/cgroup.controllers", "cpuset cpu io memory pids\n");
       temp_.File(std::string(folder) + "/cgroup.subtree_control", "");
     }
-    temp_.File("mountinfo", "22 1 254:0 / / rw - ext4 /dev/vda rw\n30 22 0:30 / " + (temp_ / "cg").native() +
-                                " rw - cgroup2 cgroup2 rw,nsdelegate\n31 22 0:31 / /x rw - cgroup cgroup rw,name=elogind\n");
+    temp_.File("mountinfo",
+               "22 1 254:0 / / rw - ext4 /dev/vda rw\n30 22 0:30 / " + (temp_ / "cg").native() +
+                   " rw - cgroup2 cgroup2 rw,nsdelegate\n31 22 0:31 / /x rw - cgroup cgroup rw,name=elogind\n");
     auto tree = CgroupTree::Detect(temp_ / "mountinfo");
     ASSERT_OK(tree);
     tree_ = *tree;
@@ -176,7 +178,8 @@ TEST_F(FakeV2, WaitEmptyReturnsOnceTheGroupIsUnpopulatedOrGone) {
   EXPECT_OK(tree_.WaitEmpty("/g", base::Context()));
   EXPECT_OK(tree_.WaitEmpty("/absent", base::Context()));
   temp_.File("cg/g/cgroup.events", "populated 1\nfrozen 0\n");
-  EXPECT_CODE(tree_.WaitEmpty("/g", base::Context().WithTimeout(std::chrono::milliseconds(10))), Code::kDeadlineExceeded);
+  EXPECT_CODE(tree_.WaitEmpty("/g", base::Context().WithTimeout(std::chrono::milliseconds(10))),
+              Code::kDeadlineExceeded);
 }
 
 TEST(CgroupPath, FormsOfBothDriversAreResolved) {
@@ -200,8 +203,9 @@ TEST(CgroupPath, FormsOfBothDriversAreResolved) {
 }
 
 TEST(CgroupPath, ImpossibleNamesAreRefused) {
-  for (const std::string text : {"", "/", "//", "-.slice", "/a/../b", "..", "/a/./b", "-a.slice", "a-.slice", "a--b.slice", ".slice",
-                                 "a/b.slice:berth:x", "a.slice:berth:x/y", "a.slice:berth:", "a.slice:b/c:x", "/a\nb"}) {
+  for (const std::string text :
+       {"", "/", "//", "-.slice", "/a/../b", "..", "/a/./b", "-a.slice", "a-.slice", "a--b.slice", ".slice",
+        "a/b.slice:berth:x", "a.slice:berth:x/y", "a.slice:berth:", "a.slice:b/c:x", "/a\nb"}) {
     EXPECT_CODE(ResolveCgroup(text), Code::kInvalidArgument);
   }
   EXPECT_CODE(ResolveCgroup("/" + std::string(256, 'n')), Code::kInvalidArgument);

@@ -1,4 +1,5 @@
-// The host's own hierarchies, with real processes. Once with all of them and once with the v2 one alone, where there is one.
+// The host's own hierarchies, with real processes. Once with all of them and once with the v2 one alone, where there is
+// one.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -57,8 +58,10 @@ class RealCgroup : public testing::TestWithParam<bool> {
     EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
     const base::UniqueFd input(ends[0]);
     const base::UniqueFd go(ends[1]);
-    auto child = base::Spawn({.program = "/bin/sh", .arguments = {"sh", "-c", "read go; " + script},
-                              .environment = {"PATH=/usr/bin:/bin"}, .fds = {{input.get(), 0}}});
+    auto child = base::Spawn({.program = "/bin/sh",
+                              .arguments = {"sh", "-c", "read go; " + script},
+                              .environment = {"PATH=/usr/bin:/bin"},
+                              .fds = {{input.get(), 0}}});
     EXPECT_OK(child);
     EXPECT_OK(tree_.AddProcess(group, child->pid()));
     EXPECT_EQ(write(go.get(), "\n", 1), 1);
@@ -127,8 +130,10 @@ TEST_P(RealCgroup, WaitEmptyReturnsWhenTheLastProcessEndsByItself) {
 TEST_P(RealCgroup, FrozenProcessIsKilled) {
   base::Child child = Start(group_, "exec sleep 1000");
   const auto freezer = tree_.Folder(group_, "freezer");
-  if (freezer) ASSERT_OK(base::WriteKernelFile(*freezer / "freezer.state", "FROZEN"));
-  else ASSERT_OK(base::WriteKernelFile(tree_.Folders(group_).front() / "cgroup.freeze", "1"));
+  if (freezer)
+    ASSERT_OK(base::WriteKernelFile(*freezer / "freezer.state", "FROZEN"));
+  else
+    ASSERT_OK(base::WriteKernelFile(tree_.Folders(group_).front() / "cgroup.freeze", "1"));
   EXPECT_OK(tree_.Kill(group_));
   EXPECT_OK(tree_.WaitEmpty(group_, kLong));
   ExpectKilled(child);

@@ -18,7 +18,9 @@ using base::Context;
 using Kind = ForeignPath::Kind;
 
 // With no helper to start, an answer can only have come from the kernel's caches.
-ForeignPaths::Options WithoutHelper() { return {.helper = "/no/such/helper"}; }
+ForeignPaths::Options WithoutHelper() {
+  return {.helper = "/no/such/helper"};
+}
 ForeignPaths::Options WithHelper(std::chrono::milliseconds deadline = std::chrono::seconds(60)) {
   return {.helper = BERTH_HELPER, .deadline = deadline};
 }
@@ -102,8 +104,8 @@ TEST_F(ForeignPathTest, LinkIntoAnotherMountIsAnsweredByTheHelper) {
 TEST_F(ForeignPathTest, ImpossiblePathsAreInvalid) {
   ForeignPaths paths(WithHelper());
   temp_.File("file");
-  for (const base::Path& path : {base::Path("relative"), base::Path(), temp_ / "file/below", base::Path("/" + std::string(5000, 'x')),
-                                 base::Path(std::string("/a\0b", 4))}) {
+  for (const base::Path& path : {base::Path("relative"), base::Path(), temp_ / "file/below",
+                                 base::Path("/" + std::string(5000, 'x')), base::Path(std::string("/a\0b", 4))}) {
     EXPECT_CODE(paths.Inspect(path, Context()), Code::kInvalidArgument);
   }
 }
@@ -174,7 +176,8 @@ TEST_F(DeadServerTest, OneDeadMountGetsItsShareOfHelpersOnly) {
   options.cap = 3;
   options.cap_per_place = 2;
   ForeignPaths paths(options);
-  for (const char* name : {"a", "b"}) EXPECT_CODE(paths.Inspect(temp_ / "dead" / name, Context()), Code::kDeadlineExceeded);
+  for (const char* name : {"a", "b"})
+    EXPECT_CODE(paths.Inspect(temp_ / "dead" / name, Context()), Code::kDeadlineExceeded);
   EXPECT_CODE(paths.Inspect(temp_ / "dead/c", Context()), Code::kUnavailable);
   EXPECT_CODE(paths.Inspect(temp_ / "dead too/a", Context()), Code::kDeadlineExceeded);
   EXPECT_CODE(paths.Inspect(temp_ / "dead too/b", Context()), Code::kUnavailable);
@@ -198,7 +201,8 @@ TEST_F(DeadServerTest, LinkToDeadMountIsGivenUpToo) {
 TEST_F(DeadServerTest, ContextEndsTheCallBeforeTheDeadline) {
   SilentFuse fuse(temp_.Folder("dead"));
   ForeignPaths paths(WithHelper());
-  EXPECT_CODE(paths.Inspect(temp_ / "dead/x", Context().WithTimeout(std::chrono::milliseconds(50))), Code::kDeadlineExceeded);
+  EXPECT_CODE(paths.Inspect(temp_ / "dead/x", Context().WithTimeout(std::chrono::milliseconds(50))),
+              Code::kDeadlineExceeded);
   fuse.End();
   AwaitNoneStuck(paths);
 }

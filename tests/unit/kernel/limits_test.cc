@@ -15,7 +15,8 @@ namespace {
 TEST(Limits, OwnLimitsAreThoseOfTheProcess) {
   const auto limits = OwnResourceLimits();
   EXPECT_EQ(limits.size(), 16U);
-  const auto files = std::find_if(limits.begin(), limits.end(), [](const auto& one) { return one.name == "RLIMIT_NOFILE"; });
+  const auto files =
+      std::find_if(limits.begin(), limits.end(), [](const auto& one) { return one.name == "RLIMIT_NOFILE"; });
   ASSERT_NE(files, limits.end());
   rlimit own{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &own), 0);
@@ -40,8 +41,10 @@ TEST(Limits, CapabilityNamesAndNumbersAgree) {
   EXPECT_EQ(CapabilityNumber("NET_ADMIN"), CAP_NET_ADMIN);
   EXPECT_EQ(CapabilityNumber("cap_net_admin"), CAP_NET_ADMIN);
   EXPECT_EQ(CapabilityNumber("Cap_Bpf"), CAP_BPF);
-  for (const char* name : {"ALL", "", "CAP_", "CAP_CAP_CHOWN", "CHOWNX"}) EXPECT_EQ(CapabilityNumber(name), std::nullopt);
-  for (size_t i = 0; i < CapabilityNames().size(); ++i) EXPECT_EQ(CapabilityNumber(CapabilityNames()[i]), static_cast<int>(i));
+  for (const char* name : {"ALL", "", "CAP_", "CAP_CAP_CHOWN", "CHOWNX"})
+    EXPECT_EQ(CapabilityNumber(name), std::nullopt);
+  for (size_t i = 0; i < CapabilityNames().size(); ++i)
+    EXPECT_EQ(CapabilityNumber(CapabilityNames()[i]), static_cast<int>(i));
 }
 
 TEST(Limits, OwnCapabilitiesLieWithinWhatTheKernelKnows) {

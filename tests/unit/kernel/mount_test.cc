@@ -146,7 +146,9 @@ TEST_P(OverlayTest, RelativeLayerIsRefused) {
 TEST_F(MountTest, OverlayIsMountedTheWayThisKernelCan) {
   ASSERT_OK(MountTmpfs(temp_.Folder("fs"), 1 << 20, 0755));
   Mount ground(temp_ / "fs");
-  ASSERT_OK(MountOverlay({.lower = {temp_.Folder("fs/l")}, .upper = temp_.Folder("fs/u"), .work = temp_.Folder("fs/w"),
+  ASSERT_OK(MountOverlay({.lower = {temp_.Folder("fs/l")},
+                          .upper = temp_.Folder("fs/u"),
+                          .work = temp_.Folder("fs/w"),
                           .target = temp_.Folder("fs/t")}));
   EXPECT_OK(Unmount(temp_ / "fs/t"));
   EXPECT_OK(ground.Close());

@@ -62,8 +62,9 @@ TEST(MountInfo, BrokenLinesAreErrors) {
 TEST(MountInfo, MountOfFollowsTheTreeOfMounts) {
   const auto mounts = ParseMountInfo(kTable);
   ASSERT_OK(mounts);
-  const std::pair<const char*, int> table[] = {
-      {"/", 22}, {"/etc", 22}, {"/proc", 23}, {"/proc/1/ns", 23}, {"/procx", 22}, {"/mnt/slave", 25}, {"/mnt/slave/a", 25}};
+  const std::pair<const char*, int> table[] = {{"/", 22},           {"/etc", 22},   {"/proc", 23},
+                                               {"/proc/1/ns", 23},  {"/procx", 22}, {"/mnt/slave", 25},
+                                               {"/mnt/slave/a", 25}};
   for (const auto& [path, id] : table) EXPECT_EQ(MountOf(*mounts, path)->id, id) << path;
 }
 
@@ -89,7 +90,9 @@ TEST(MountInfo, HostsOwnTableIsRead) {
   EXPECT_EQ(*IsMountPoint("/no/such/path"), false);
 }
 
-TEST(MountInfo, PropagationOfRelativePathIsRefused) { EXPECT_CODE(PropagationOf("etc"), base::Code::kInvalidArgument); }
+TEST(MountInfo, PropagationOfRelativePathIsRefused) {
+  EXPECT_CODE(PropagationOf("etc"), base::Code::kInvalidArgument);
+}
 
 }  // namespace
 }  // namespace berth::kernel

@@ -112,8 +112,10 @@ TEST_F(NamespaceTest, SysctlsAreSetInsideAndNotOutside) {
   const std::string outside = Contents("/proc/sys/net/ipv4/ip_unprivileged_port_start");
   const std::string outside_shm = Contents("/proc/sys/kernel/shmmni");
   NamespaceRequest request = All();
-  request.sysctls = {{"net.ipv4.ip_unprivileged_port_start", "7"}, {"net/ipv4/conf/lo/forwarding", "1"},
-                     {"kernel.shmmni", "1234"}, {"kernel.domainname", "example.test"}};
+  request.sysctls = {{"net.ipv4.ip_unprivileged_port_start", "7"},
+                     {"net/ipv4/conf/lo/forwarding", "1"},
+                     {"kernel.shmmni", "1234"},
+                     {"kernel.domainname", "example.test"}};
   ASSERT_OK(CreateNamespaces(request));
   Inside(temp_ / "ns/net", [] {
     EXPECT_EQ(Contents("/proc/sys/net/ipv4/ip_unprivileged_port_start"), "7\n");
@@ -136,7 +138,8 @@ TEST_F(NamespaceTest, UnknownSysctlFailsAndLeavesNothing) {
 }
 
 TEST_F(NamespaceTest, SysctlOfNamespaceSharedWithHostIsRefused) {
-  EXPECT_CODE(CreateNamespaces({.ipc = temp_ / "ipc", .sysctls = {{"net.ipv4.ip_forward", "1"}}}), Code::kInvalidArgument);
+  EXPECT_CODE(CreateNamespaces({.ipc = temp_ / "ipc", .sysctls = {{"net.ipv4.ip_forward", "1"}}}),
+              Code::kInvalidArgument);
   EXPECT_CODE(CreateNamespaces({.net = temp_ / "net", .sysctls = {{"kernel.shmmax", "1"}}}), Code::kInvalidArgument);
   EXPECT_CODE(CreateNamespaces({.net = temp_ / "net", .hostname = "x"}), Code::kInvalidArgument);
   EXPECT_FALSE(base::Exists(temp_ / "net"));
@@ -211,14 +214,19 @@ TEST_F(NamespaceTest, RunInNetNsRunsInsideAndReturnsItsResult) {
   struct stat wanted {};
   ASSERT_EQ(stat((temp_ / "net").c_str(), &wanted), 0);
   ino_t inside = 0;
-  EXPECT_OK(RunInNetNs(temp_ / "net", [&]() -> base::Status {
-    struct stat seen {};
-    stat("/proc/thread-self/ns/net", &seen);
-    inside = seen.st_ino;
-    return {};
-  }, Context()));
+  EXPECT_OK(RunInNetNs(
+      temp_ / "net",
+      [&]() -> base::Status {
+        struct stat seen {};
+        stat("/proc/thread-self/ns/net", &seen);
+        inside = seen.st_ino;
+        return {};
+      },
+      Context()));
   EXPECT_EQ(inside, wanted.st_ino);
-  EXPECT_CODE(RunInNetNs(temp_ / "net", [] { return base::Status(base::Fail(Code::kNotFound, "x")); }, Context()), Code::kNotFound);
+  EXPECT_CODE(RunInNetNs(
+                  temp_ / "net", [] { return base::Status(base::Fail(Code::kNotFound, "x")); }, Context()),
+              Code::kNotFound);
   EXPECT_OK(UnpinNamespace(temp_ / "net"));
 }
 
@@ -226,12 +234,16 @@ TEST_F(NamespaceTest, RunInNetNsReturnsAtTheDeadline) {
   ASSERT_OK(CreateNamespaces({.net = temp_ / "net"}));
   auto gate = std::make_shared<std::atomic<bool>>(false);
   auto left = std::make_shared<std::atomic<bool>>(false);
-  EXPECT_CODE(RunInNetNs(temp_ / "net", [gate, left]() -> base::Status {
-    gate->wait(false);
-    *left = true;
-    left->notify_all();
-    return {};
-  }, Context().WithTimeout(std::chrono::milliseconds(20))), Code::kDeadlineExceeded);
+  EXPECT_CODE(RunInNetNs(
+                  temp_ / "net",
+                  [gate, left]() -> base::Status {
+                    gate->wait(false);
+                    *left = true;
+                    left->notify_all();
+                    return {};
+                  },
+                  Context().WithTimeout(std::chrono::milliseconds(20))),
+              Code::kDeadlineExceeded);
   *gate = true;
   gate->notify_all();
   left->wait(false);
@@ -239,8 +251,12 @@ TEST_F(NamespaceTest, RunInNetNsReturnsAtTheDeadline) {
 }
 
 TEST_F(NamespaceTest, RunInMissingNetNsIsNotFound) {
-  EXPECT_CODE(RunInNetNs(temp_ / "absent", [] { return base::Status(); }, Context()), Code::kNotFound);
-  EXPECT_CODE(RunInNetNs(temp_.File("file"), [] { return base::Status(); }, Context()), Code::kNotFound);
+  EXPECT_CODE(RunInNetNs(
+                  temp_ / "absent", [] { return base::Status(); }, Context()),
+              Code::kNotFound);
+  EXPECT_CODE(RunInNetNs(
+                  temp_.File("file"), [] { return base::Status(); }, Context()),
+              Code::kNotFound);
 }
 
 TEST(Sysctl, DotsAndSlashesNameTheSameFile) {
@@ -263,8 +279,8 @@ TEST(Sysctl, DotsAndSlashesNameTheSameFile) {
 
 TEST(Sysctl, OthersAreRefusedByName) {
   for (const char* name : {"", "net", "net.", "kernel.hostname", "kernel.panic", "kernel.sem_next_id", "vm.swappiness",
-                           "fs.file-max", "fs.mqueue", "net..ipv4", "net/../kernel/panic", "net.//.kernel.panic", "/net/x",
-                           "net.a b", "net.a\n", "kernel.shm/../panic", "kernel.shmx.y", "../net/x"}) {
+                           "fs.file-max", "fs.mqueue", "net..ipv4", "net/../kernel/panic", "net.//.kernel.panic",
+                           "/net/x", "net.a b", "net.a\n", "kernel.shm/../panic", "kernel.shmx.y", "../net/x"}) {
     const auto sysctl = ParseSysctl(name);
     ASSERT_FALSE(sysctl.has_value()) << name;
     EXPECT_EQ(sysctl.error().code, Code::kInvalidArgument);

@@ -23,7 +23,8 @@ namespace berth::kernel {
 
 class SilentFuse {
  public:
-  explicit SilentFuse(const base::Path& target) : device_(open("/dev/fuse", O_RDWR | O_CLOEXEC)), stop_(eventfd(0, EFD_CLOEXEC)) {
+  explicit SilentFuse(const base::Path& target)
+      : device_(open("/dev/fuse", O_RDWR | O_CLOEXEC)), stop_(eventfd(0, EFD_CLOEXEC)) {
     const std::string data = "fd=" + std::to_string(device_.get()) + ",rootmode=40000,user_id=0,group_id=0";
     EXPECT_EQ(mount("silent", target.c_str(), "fuse", MS_NOSUID | MS_NODEV, data.c_str()), 0) << strerror(errno);
     mount_ = Mount(target);

@@ -51,19 +51,19 @@ inline std::string Contents(const base::Path& path) {
   return text ? *text : "<" + text.error().message + ">";
 }
 
-#define EXPECT_OK(expression)                                       \
-  do {                                                              \
-    const auto& berth_outcome = (expression);                        \
+#define EXPECT_OK(expression)                                               \
+  do {                                                                      \
+    const auto& berth_outcome = (expression);                               \
     EXPECT_TRUE(berth_outcome.has_value()) << berth_outcome.error().Text(); \
   } while (false)
-#define ASSERT_OK(expression)                                       \
-  do {                                                              \
-    const auto& berth_outcome = (expression);                        \
+#define ASSERT_OK(expression)                                               \
+  do {                                                                      \
+    const auto& berth_outcome = (expression);                               \
     ASSERT_TRUE(berth_outcome.has_value()) << berth_outcome.error().Text(); \
   } while (false)
 #define EXPECT_CODE(expression, wanted)                                                         \
   do {                                                                                          \
-    const auto& berth_outcome = (expression);                                                    \
+    const auto& berth_outcome = (expression);                                                   \
     ASSERT_FALSE(berth_outcome.has_value());                                                    \
     EXPECT_EQ(berth::base::CodeName(berth_outcome.error().code), berth::base::CodeName(wanted)) \
         << berth_outcome.error().Text();                                                        \

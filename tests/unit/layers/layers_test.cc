@@ -69,7 +69,8 @@ TEST(Layers, FoldersIncludeOnlyWhatStandsBelowThem) {
 TEST(Layers, StatisticsStandOnTheKernelAlone) {
   EachInclude("server/stats", [](const std::string& file, const std::string& what) {
     if (!what.starts_with('"')) return;
-    const bool allowed = what.starts_with("\"server/stats/") || what.starts_with("\"kernel/") || what.starts_with("\"base/");
+    const bool allowed =
+        what.starts_with("\"server/stats/") || what.starts_with("\"kernel/") || what.starts_with("\"base/");
     EXPECT_TRUE(allowed) << file << " includes " << what;
   });
 }

@@ -12,10 +12,13 @@ namespace {
 using Json = nlohmann::json;
 using testing::HasSubstr;
 
-AttachRequest Pod() { return {.sandbox_id = "abc", .pod_name = "web", .pod_namespace = "shop", .pod_uid = "u-1"}; }
+AttachRequest Pod() {
+  return {.sandbox_id = "abc", .pod_name = "web", .pod_namespace = "shop", .pod_uid = "u-1"};
+}
 
 TEST(AttachRequestTest, ArgsNameThePod) {
-  EXPECT_EQ(CniArgs(Pod()).value_or(""), "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;K8S_POD_INFRA_CONTAINER_ID=abc;K8S_POD_UID=u-1");
+  EXPECT_EQ(CniArgs(Pod()).value_or(""),
+            "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;K8S_POD_INFRA_CONTAINER_ID=abc;K8S_POD_UID=u-1");
 }
 
 TEST(AttachRequestTest, SeparatorInArgsIsRefused) {
@@ -24,7 +27,9 @@ TEST(AttachRequestTest, SeparatorInArgsIsRefused) {
   EXPECT_FALSE(CniArgs(pod));
 }
 
-TEST(AttachRequestTest, NothingGivesNoCapabilityArgs) { EXPECT_EQ(CapabilityArgs(Pod(), {}).value_or(""), "{}"); }
+TEST(AttachRequestTest, NothingGivesNoCapabilityArgs) {
+  EXPECT_EQ(CapabilityArgs(Pod(), {}).value_or(""), "{}");
+}
 
 TEST(AttachRequestTest, CapabilityArgsHoldAllThatIsGiven) {
   AttachRequest pod = Pod();
@@ -60,17 +65,34 @@ TEST(QuantityTest, ReadsWhatKubernetesWrites) {
     const char* text;
     int64_t value;
   };
-  const Case cases[] = {{"0", 0},         {"1", 1},          {"+5", 5},         {"1k", 1000},       {"1Ki", 1024},
-                        {"1.5M", 1500000}, {"1.5Ki", 1536},   {"100m", 1},       {"1500m", 2},       {"1e3", 1000},
-                        {"1E3", 1000},    {"1E", 1000000000000000000}, {".5k", 500}, {"5.", 5},       {"2e-1", 1},
-                        {"1e+2", 100},    {"1n", 1},         {"1P", 1000000000000000}, {"0.000000001Gi", 2}, {"007", 7}};
+  const Case cases[] = {{"0", 0},
+                        {"1", 1},
+                        {"+5", 5},
+                        {"1k", 1000},
+                        {"1Ki", 1024},
+                        {"1.5M", 1500000},
+                        {"1.5Ki", 1536},
+                        {"100m", 1},
+                        {"1500m", 2},
+                        {"1e3", 1000},
+                        {"1E3", 1000},
+                        {"1E", 1000000000000000000},
+                        {".5k", 500},
+                        {"5.", 5},
+                        {"2e-1", 1},
+                        {"1e+2", 100},
+                        {"1n", 1},
+                        {"1P", 1000000000000000},
+                        {"0.000000001Gi", 2},
+                        {"007", 7}};
   for (const Case& one : cases) {
     EXPECT_EQ(ParseQuantity(one.text), std::optional<int64_t>(one.value)) << one.text;
   }
 }
 
 TEST(QuantityTest, RefusesWhatIsNone) {
-  for (const char* text : {"", "k", "-1", "1kk", "1 k", "1K", "e3", "1e", "1e99", "1.2.3", "99999999999999999999", "9999Pi", "99E", "."}) {
+  for (const char* text :
+       {"", "k", "-1", "1kk", "1 k", "1K", "e3", "1e", "1e99", "1.2.3", "99999999999999999999", "9999Pi", "99E", "."}) {
     EXPECT_EQ(ParseQuantity(text), std::nullopt) << text;
   }
 }

@@ -17,8 +17,13 @@ using Json = nlohmann::json;
 class AttachmentCacheTest : public testing::Test {
  protected:
   CachedAttachment Sample() const {
-    return {.sandbox_id = "abc", .network = "pod-net", .config = R"({"name":"pod-net"})", .netns = "/run/netns/x",
-            .args = "IgnoreUnknown=1;K=V", .capability_args = R"({"dns":{}})", .result = R"({"ips":[]})"};
+    return {.sandbox_id = "abc",
+            .network = "pod-net",
+            .config = R"({"name":"pod-net"})",
+            .netns = "/run/netns/x",
+            .args = "IgnoreUnknown=1;K=V",
+            .capability_args = R"({"dns":{}})",
+            .result = R"({"ips":[]})"};
   }
   TempFolder folder_;
   AttachmentCache cache_{folder_.path()};
@@ -31,10 +36,15 @@ TEST_F(AttachmentCacheTest, FileIsLibcnis) {
   ASSERT_EQ(stat(file.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
   EXPECT_EQ(Json::parse(*base::ReadFile(file)),
-            Json({{"kind", "cniCacheV1"}, {"containerId", "abc"}, {"config", base::Base64Encode(Sample().config)}, {"ifName", "eth0"},
-                  {"networkName", "pod-net"}, {"netns", "/run/netns/x"},
+            Json({{"kind", "cniCacheV1"},
+                  {"containerId", "abc"},
+                  {"config", base::Base64Encode(Sample().config)},
+                  {"ifName", "eth0"},
+                  {"networkName", "pod-net"},
+                  {"netns", "/run/netns/x"},
                   {"cniArgs", Json::array({Json::array({"IgnoreUnknown", "1"}), Json::array({"K", "V"})})},
-                  {"capabilityArgs", {{"dns", Json::object()}}}, {"result", {{"ips", Json::array()}}}}));
+                  {"capabilityArgs", {{"dns", Json::object()}}},
+                  {"result", {{"ips", Json::array()}}}}));
 }
 
 TEST_F(AttachmentCacheTest, FindsWhatWasPut) {
@@ -79,16 +89,19 @@ TEST_F(AttachmentCacheTest, OldFormatIsTheResultAlone) {
 }
 
 TEST_F(AttachmentCacheTest, ForeignFilesAreLeft) {
-  for (const char* name : {"x", "-eth0", "a-eth0", "pod-net-abc-lo", "pod-net-abc-eth0.tmp"}) Write(folder_.path() / name, "{}");
+  for (const char* name : {"x", "-eth0", "a-eth0", "pod-net-abc-lo", "pod-net-abc-eth0.tmp"})
+    Write(folder_.path() / name, "{}");
   EXPECT_TRUE(cache_.List()->empty());
 }
 
 TEST_F(AttachmentCacheTest, TornWritesAreRemovedAndNothingElse) {
   ASSERT_TRUE(cache_.Put(Sample(), base::Durability::kVolatile));
-  for (const char* name : {"pod-net-abc-eth0.tmp", "pod-net-other-eth0.tmp", "x.tmp", "pod-net-abc-lo.tmp"}) Write(folder_.path() / name, "{");
+  for (const char* name : {"pod-net-abc-eth0.tmp", "pod-net-other-eth0.tmp", "x.tmp", "pod-net-abc-lo.tmp"})
+    Write(folder_.path() / name, "{");
   EXPECT_TRUE(cache_.RemoveTorn());
   EXPECT_TRUE(cache_.Has("abc", "pod-net"));
-  EXPECT_FALSE(base::Exists(folder_.path() / "pod-net-abc-eth0.tmp") || base::Exists(folder_.path() / "pod-net-other-eth0.tmp"));
+  EXPECT_FALSE(base::Exists(folder_.path() / "pod-net-abc-eth0.tmp") ||
+               base::Exists(folder_.path() / "pod-net-other-eth0.tmp"));
   EXPECT_TRUE(base::Exists(folder_.path() / "x.tmp") && base::Exists(folder_.path() / "pod-net-abc-lo.tmp"));
   EXPECT_TRUE(AttachmentCache(folder_.path() / "absent").RemoveTorn());
 }

@@ -17,7 +17,9 @@ constexpr const char* kList = R"({"name":"pods","plugins":[{"type":"t"}]})";
 class ConfWatcherTest : public testing::Test {
  protected:
   void Watch(const base::Path& conf_dir, std::vector<base::Path> bin_dirs = {}) {
-    auto made = ConfWatcher::Make({.conf_dir = conf_dir, .bin_dirs = std::move(bin_dirs), .on_change = [this] { ++changes_; },
+    auto made = ConfWatcher::Make({.conf_dir = conf_dir,
+                                   .bin_dirs = std::move(bin_dirs),
+                                   .on_change = [this] { ++changes_; },
                                    .debounce = std::chrono::milliseconds(1)});
     ASSERT_TRUE(made) << made.error().Text();
     watcher_ = *std::move(made);
@@ -145,8 +147,8 @@ TEST_F(ConfWatcherTest, NeighbourIsNoChange) {
   Watch(conf);
   const int before = changes_;
   Write(folder_.path() / "neighbour", "");
-  // Its event is there as soon as the write returns; taking it must not start the timer, which would strike at once. Others may
-  // be busy in the folders above meanwhile, whose events are taken too.
+  // Its event is there as soon as the write returns; taking it must not start the timer, which would strike at once.
+  // Others may be busy in the folders above meanwhile, whose events are taken too.
   for (const auto end = base::Monotonic::now() + std::chrono::milliseconds(50); base::Monotonic::now() < end;) {
     pollfd waiting{watcher_->fd(), POLLIN, 0};
     ASSERT_GE(poll(&waiting, 1, base::PollTimeout(end)), 0);

@@ -12,7 +12,9 @@ namespace {
 
 using testing::HasSubstr;
 
-std::string List(const std::string& name) { return base::Cat(R"({"name":")", name, R"(","plugins":[{"type":"t"}]})"); }
+std::string List(const std::string& name) {
+  return base::Cat(R"({"name":")", name, R"(","plugins":[{"type":"t"}]})");
+}
 
 struct Case {
   const char* reason;

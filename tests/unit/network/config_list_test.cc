@@ -12,8 +12,10 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST(ConfigListTest, ReadsListWithItsPlugins) {
-  const auto list = ParseConfigList(R"({"cniVersion":"1.0.0","name":"pods","disableCheck":true,"disableGC":"true","plugins":[
-      {"type":"bridge","mtu":1400},{"type":"portmap","capabilities":{"portMappings":true,"mac":false}}]})", "f");
+  const auto list =
+      ParseConfigList(R"({"cniVersion":"1.0.0","name":"pods","disableCheck":true,"disableGC":"true","plugins":[
+      {"type":"bridge","mtu":1400},{"type":"portmap","capabilities":{"portMappings":true,"mac":false}}]})",
+                      "f");
   ASSERT_TRUE(list) << list.error().Text();
   EXPECT_EQ(list->name, "pods");
   EXPECT_EQ(list->version, "1.0.0");

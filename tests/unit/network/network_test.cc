@@ -36,13 +36,15 @@ TEST_F(NetworkTest, AddGivesEachPluginWhatItMayKnow) {
   EXPECT_THAT(first.variables.at("CNI_ARGS"), HasSubstr("K8S_POD_NAME=web"));
   const auto& second = calls_->At(1);
   EXPECT_EQ(second.input["prevResult"], Json::parse(kResult));
-  EXPECT_EQ(second.input["runtimeConfig"], Json::parse(R"({"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]})"));
+  EXPECT_EQ(second.input["runtimeConfig"],
+            Json::parse(R"({"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]})"));
 }
 
 TEST_F(NetworkTest, ResultOfOlderVersionIsConvertedForTheNextPlugin) {
   calls_->Answers("first ADD", R"({"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.9/24"}})");
   ASSERT_TRUE(Net().Add(Pod(), {}));
-  EXPECT_EQ(calls_->At(1).input["prevResult"], Json::parse(R"({"cniVersion":"1.0.0","ips":[{"address":"10.0.0.9/24"}]})"));
+  EXPECT_EQ(calls_->At(1).input["prevResult"],
+            Json::parse(R"({"cniVersion":"1.0.0","ips":[{"address":"10.0.0.9/24"}]})"));
 }
 
 TEST_F(NetworkTest, FailedAddIsUndoneByDelOverTheWholeList) {

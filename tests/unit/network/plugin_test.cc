@@ -38,7 +38,8 @@ TEST_F(ProcessRunnerTest, GivesInputAndVariablesAndReturnsOutput) {
   unsetenv("CNI_COMMAND");
   ASSERT_TRUE(output) << output.error().Text();
   const char* home = getenv("HOME");
-  EXPECT_EQ(*output, base::Cat("{\"a\":1} ADD eth0 /nowhere:", folder_.path().native(), " ", home == nullptr ? "" : home, "\n"));
+  EXPECT_EQ(*output,
+            base::Cat("{\"a\":1} ADD eth0 /nowhere:", folder_.path().native(), " ", home == nullptr ? "" : home, "\n"));
 }
 
 TEST_F(ProcessRunnerTest, GivesTheRequestsId) {

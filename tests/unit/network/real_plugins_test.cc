@@ -27,8 +27,8 @@ constexpr const char* kBinDir = "/usr/lib/cni";
 
 // The whole process moves, so that the links and rules of the machine stay untouched.
 bool Isolate() {
-  static const bool isolated = unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 &&
-                               mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+  static const bool isolated =
+      unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
   return isolated;
 }
 
@@ -38,7 +38,8 @@ class PinnedNamespace {
   explicit PinnedNamespace(base::Path path) : path_(std::move(path)) {
     EXPECT_TRUE(base::WriteFile(path_, ""));
     std::thread([this] {
-      pinned_ = unshare(CLONE_NEWNET) == 0 && mount("/proc/thread-self/ns/net", path_.c_str(), nullptr, MS_BIND, nullptr) == 0;
+      pinned_ = unshare(CLONE_NEWNET) == 0 &&
+                mount("/proc/thread-self/ns/net", path_.c_str(), nullptr, MS_BIND, nullptr) == 0;
     }).join();
     EXPECT_TRUE(pinned_) << strerror(errno);
   }
@@ -60,7 +61,9 @@ class PinnedNamespace {
       ifaddrs* list = nullptr;
       if (!fd || setns(fd->get(), CLONE_NEWNET) != 0 || getifaddrs(&list) != 0) return;
       for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-        if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_INET || std::strcmp(entry->ifa_name, "eth0") != 0) continue;
+        if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_INET ||
+            std::strcmp(entry->ifa_name, "eth0") != 0)
+          continue;
         sockaddr_in address{};
         std::memcpy(&address, entry->ifa_addr, sizeof address);
         char text[INET_ADDRSTRLEN];
@@ -90,16 +93,23 @@ class RealPluginsTest : public testing::Test {
     Write(folder_.path() / "net.d/10-pods.conflist",
           base::Cat(R"({"cniVersion":"1.0.0","name":"pods","plugins":[
             {"type":"bridge","bridge":"berthtest0","isGateway":true,"ipMasq":true,"ipam":{"type":"host-local","dataDir":")",
-                    (folder_.path() / "leases").native(), R"(","ranges":[[{"subnet":"10.213.7.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}},
-            {"type":"portmap","capabilities":{"portMappings":true}})", more, "]}"));
-    Options options{.conf_dir = folder_.path() / "net.d", .bin_dirs = {kBinDir, folder_.path() / "bin"},
+                    (folder_.path() / "leases").native(),
+                    R"(","ranges":[[{"subnet":"10.213.7.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}},
+            {"type":"portmap","capabilities":{"portMappings":true}})",
+                    more, "]}"));
+    Options options{.conf_dir = folder_.path() / "net.d",
+                    .bin_dirs = {kBinDir, folder_.path() / "bin"},
                     .cache_dir = folder_.path() / "cache"};
     auto opened = Network::Open(std::move(options));
     ASSERT_TRUE(opened) << opened.error().Text();
     network_ = *std::move(opened);
   }
   AttachRequest Pod(const PinnedNamespace& pinned, const std::string& id) {
-    return {.sandbox_id = id, .netns = pinned.path(), .pod_name = "web", .pod_namespace = "shop", .pod_uid = "u",
+    return {.sandbox_id = id,
+            .netns = pinned.path(),
+            .pod_name = "web",
+            .pod_namespace = "shop",
+            .pod_uid = "u",
             .port_mappings = {{"tcp", 80, 18080, ""}}};
   }
   // Addresses that host-local has given out.
@@ -116,7 +126,8 @@ class RealPluginsTest : public testing::Test {
   static size_t Veths() {
     size_t count = 0;
     struct if_nameindex* links = if_nameindex();
-    for (auto* link = links; link != nullptr && link->if_index != 0; ++link) count += std::strncmp(link->if_name, "veth", 4) == 0;
+    for (auto* link = links; link != nullptr && link->if_index != 0; ++link)
+      count += std::strncmp(link->if_name, "veth", 4) == 0;
     if (links != nullptr) if_freenameindex(links);
     return count;
   }
@@ -167,7 +178,8 @@ TEST_F(RealPluginsTest, DelAfterTheNamespaceIsGoneFreesTheAddress) {
 }
 
 TEST_F(RealPluginsTest, DelAfterAFailedAddLeavesNothing) {
-  Write(folder_.path() / "bin/refuses", "#!/bin/sh\n[ $CNI_COMMAND = DEL ] && exit 0\necho no luck >&2\nexit 1\n", 0755);
+  Write(folder_.path() / "bin/refuses", "#!/bin/sh\n[ $CNI_COMMAND = DEL ] && exit 0\necho no luck >&2\nexit 1\n",
+        0755);
   Configure(R"(,{"type":"refuses"})");
   const PinnedNamespace pinned(folder_.path() / "ns");
   const auto attachment = network_->Add(Pod(pinned, "cc"), {});
@@ -186,11 +198,13 @@ TEST_F(RealPluginsTest, GcFreesTheAddressOfALostPod) {
   PinnedNamespace lost(folder_.path() / "lost");
   const PinnedNamespace kept(folder_.path() / "kept");
   ASSERT_TRUE(network_->Add(Pod(lost, "dd"), {}));
-  const auto attachment = network_->Add([&] {
-    AttachRequest pod = Pod(kept, "ee");
-    pod.port_mappings.clear();
-    return pod;
-  }(), {});
+  const auto attachment = network_->Add(
+      [&] {
+        AttachRequest pod = Pod(kept, "ee");
+        pod.port_mappings.clear();
+        return pod;
+      }(),
+      {});
   ASSERT_TRUE(attachment) << attachment.error().Text();
   lost.Unpin();
   const auto status = network_->Gc({"ee"}, {});
@@ -202,7 +216,8 @@ TEST_F(RealPluginsTest, GcFreesTheAddressOfALostPod) {
 TEST_F(RealPluginsTest, PodsAreAttachedInParallel) {
   constexpr int kPods = 8;
   std::vector<std::unique_ptr<PinnedNamespace>> pinned;
-  for (int i = 0; i < kPods; ++i) pinned.push_back(std::make_unique<PinnedNamespace>(folder_.path() / base::Cat("ns", i)));
+  for (int i = 0; i < kPods; ++i)
+    pinned.push_back(std::make_unique<PinnedNamespace>(folder_.path() / base::Cat("ns", i)));
   std::vector<std::string> ips(kPods);
   std::vector<std::thread> threads;
   for (int i = 0; i < kPods; ++i) {

@@ -31,22 +31,27 @@ TEST(ResultTest, InterfacesAreAllReturned) {
 }
 
 TEST(ResultTest, OnlyAddressesOfThePodCount) {
-  const char* interfaces = R"("interfaces":[{"name":"br0"},{"name":"eth0","sandbox":"/n"},{"name":"net1","sandbox":"/n"}])";
+  const char* interfaces =
+      R"("interfaces":[{"name":"br0"},{"name":"eth0","sandbox":"/n"},{"name":"net1","sandbox":"/n"}])";
   struct Case {
     const char* reason;
     const char* ips;
     std::vector<std::string> expected;
   };
   const Case cases[] = {
-      {"link of the host", R"([{"address":"10.0.0.1/8","interface":0},{"address":"10.0.0.2/8","interface":1}])", {"10.0.0.2"}},
-      {"second link", R"([{"address":"10.0.0.2/8","interface":1},{"address":"10.0.0.3/8","interface":2}])", {"10.0.0.2"}},
+      {"link of the host",
+       R"([{"address":"10.0.0.1/8","interface":0},{"address":"10.0.0.2/8","interface":1}])",
+       {"10.0.0.2"}},
+      {"second link",
+       R"([{"address":"10.0.0.2/8","interface":1},{"address":"10.0.0.3/8","interface":2}])",
+       {"10.0.0.2"}},
       {"no index", R"([{"address":"10.0.0.4/8"}])", {"10.0.0.4"}},
       {"negative index", R"([{"address":"10.0.0.4/8","interface":-1}])", {"10.0.0.4"}},
       {"no prefix length", R"([{"address":"10.0.0.4"}])", {"10.0.0.4"}},
   };
   for (const Case& one : cases) {
-    const auto attachment =
-        ParseResult(base::Cat("{\"cniVersion\":\"1.0.0\",", interfaces, ",\"ips\":", one.ips, "}"), "1.0.0", IpPreference::kIpv4);
+    const auto attachment = ParseResult(base::Cat("{\"cniVersion\":\"1.0.0\",", interfaces, ",\"ips\":", one.ips, "}"),
+                                        "1.0.0", IpPreference::kIpv4);
     ASSERT_TRUE(attachment) << one.reason << ": " << attachment.error().Text();
     EXPECT_EQ(attachment->ips, one.expected) << one.reason;
   }
@@ -64,8 +69,9 @@ TEST(ResultTest, ResultWithoutAddressIsAnError) {
 TEST(ResultTest, MalformedResultIsRefused) {
   for (const char* text :
        {"", "null", "[]", "7", R"({"cniVersion":"9.0.0"})", R"({"cniVersion":7})", R"({"ips":{}})", R"({"ips":[7]})",
-        R"({"ips":[{"address":"nonsense"}]})", R"({"ips":[{"address":"10.0.0.1/129"}]})", R"({"ips":[{"address":"10.0.0.1/x"}]})",
-        R"({"ips":[{"address":7}]})", R"({"ips":[{"address":"10.0.0.1/8","interface":5}],"interfaces":[{"name":"a"}]})",
+        R"({"ips":[{"address":"nonsense"}]})", R"({"ips":[{"address":"10.0.0.1/129"}]})",
+        R"({"ips":[{"address":"10.0.0.1/x"}]})", R"({"ips":[{"address":7}]})",
+        R"({"ips":[{"address":"10.0.0.1/8","interface":5}],"interfaces":[{"name":"a"}]})",
         R"({"ips":[{"address":"10.0.0.1/8","interface":"0"}]})", R"({"interfaces":[{"name":7}]})", R"({"dns":[]})"}) {
     EXPECT_FALSE(ParseResult(text, "1.0.0", IpPreference::kIpv4)) << text;
   }
@@ -78,8 +84,9 @@ TEST(ResultTest, TooManyEntriesAreRefused) {
 }
 
 TEST(ResultTest, OldestFormIsRead) {
-  const auto attachment = ParseResult(
-      R"({"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.2/24","gateway":"10.0.0.1"},"ip6":{"ip":"fd00::2/64"}})", "0.2.0", IpPreference::kIpv4);
+  const auto attachment =
+      ParseResult(R"({"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.2/24","gateway":"10.0.0.1"},"ip6":{"ip":"fd00::2/64"}})",
+                  "0.2.0", IpPreference::kIpv4);
   ASSERT_TRUE(attachment) << attachment.error().Text();
   EXPECT_THAT(attachment->ips, ElementsAre("10.0.0.2", "fd00::2"));
 }
@@ -124,7 +131,8 @@ TEST(ResultTest, ConvertsToEachVersion) {
 
 TEST(ResultTest, ConvertsFromTheOldestForm) {
   const auto converted = ConvertResult(
-      R"({"cniVersion":"0.1.0","ip4":{"ip":"10.1.0.5/16","gateway":"10.1.0.1","routes":[{"dst":"0.0.0.0/0"}]}})", "0.1.0", "0.3.1");
+      R"({"cniVersion":"0.1.0","ip4":{"ip":"10.1.0.5/16","gateway":"10.1.0.1","routes":[{"dst":"0.0.0.0/0"}]}})",
+      "0.1.0", "0.3.1");
   ASSERT_TRUE(converted) << converted.error().Text();
   EXPECT_EQ(Json::parse(*converted), Json::parse(R"({"cniVersion":"0.3.1","ips":[{"version":"4","address":"10.1.0.5/16",
       "gateway":"10.1.0.1"}],"routes":[{"dst":"0.0.0.0/0"}]})"));

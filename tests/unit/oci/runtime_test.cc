@@ -98,7 +98,8 @@ class RuntimeTest : public testing::TestWithParam<const char*> {
     EXPECT_TRUE(base::WriteFile(folder_ / "config.json", ToJson(spec)));
     const auto arguments =
         runtime_->CreateArguments({.id = id_, .bundle = folder_, .pid_file = folder_ / "pid", .log_file = log()});
-    auto child = base::Spawn({.program = arguments[0], .arguments = arguments, .environment = runtime_->Environment({})});
+    auto child =
+        base::Spawn({.program = arguments[0], .arguments = arguments, .environment = runtime_->Environment({})});
     EXPECT_TRUE(child) << child.error().Text();
     const auto exit = child->Wait(context_, "create");
     EXPECT_TRUE(exit) << exit.error().Text();

@@ -27,7 +27,9 @@ void ExpectRefused(const cri::PodSandboxConfig& config, Code code, const std::st
   EXPECT_NE(status.error().message.find(part), std::string::npos) << status.error().message;
 }
 
-TEST(SandboxCheck, OrdinaryPodPasses) { EXPECT_TRUE(CheckConfig(SomePod(), false)); }
+TEST(SandboxCheck, OrdinaryPodPasses) {
+  EXPECT_TRUE(CheckConfig(SomePod(), false));
+}
 
 TEST(SandboxCheck, MetadataMustBeWhole) {
   cri::PodSandboxConfig config = SomePod();
@@ -75,7 +77,8 @@ TEST(SandboxCheck, UserNamespaceHasOneRangeOfEachKind) {
   ExpectRefused(config, Code::kInvalidArgument, "one of gids");
   add(user.add_gids(), 200000, 1000);
   EXPECT_TRUE(CheckConfig(config, false));
-  EXPECT_EQ(UserMapOf(config), (kernel::UserMap{.uids = {.host = 100000, .size = 65536}, .gids = {.host = 200000, .size = 1000}}));
+  EXPECT_EQ(UserMapOf(config),
+            (kernel::UserMap{.uids = {.host = 100000, .size = 65536}, .gids = {.host = 200000, .size = 1000}}));
 
   user.mutable_gids(0)->set_container_id(1);
   ExpectRefused(config, Code::kInvalidArgument, "container_id 0");
@@ -105,10 +108,11 @@ TEST(SandboxCheck, SysctlsMustBelongToANamespaceThatThePodHas) {
     bool own, host_network, host_ipc;  // passes in a pod with all of its own; of a host network; of the host's ipc
   };
   for (const Case& one : {Case{"net.ipv4.ip_forward", true, false, true}, Case{"net/core/somaxconn", true, false, true},
-                          Case{"kernel.shmmax", true, true, false}, Case{"kernel.msgmni", true, true, false}, Case{"kernel.sem", true, true, false},
-                          Case{"fs.mqueue.msg_max", true, true, false}, Case{"kernel.domainname", true, false, true},
-                          Case{"kernel.hostname", false, false, false}, Case{"vm.swappiness", false, false, false},
-                          Case{"kernel.panic", false, false, false}, Case{"net.../x", false, false, false}, Case{"", false, false, false}}) {
+                          Case{"kernel.shmmax", true, true, false}, Case{"kernel.msgmni", true, true, false},
+                          Case{"kernel.sem", true, true, false}, Case{"fs.mqueue.msg_max", true, true, false},
+                          Case{"kernel.domainname", true, false, true}, Case{"kernel.hostname", false, false, false},
+                          Case{"vm.swappiness", false, false, false}, Case{"kernel.panic", false, false, false},
+                          Case{"net.../x", false, false, false}, Case{"", false, false, false}}) {
     cri::PodSandboxConfig config = SomePod();
     (*config.mutable_linux()->mutable_sysctls())[one.name] = "1";
     EXPECT_EQ(CheckConfig(config, false).has_value(), one.own) << one.name;
@@ -121,7 +125,8 @@ TEST(SandboxCheck, SysctlsMustBelongToANamespaceThatThePodHas) {
 }
 
 TEST(SandboxCheck, PortsMustBePorts) {
-  for (const auto& [container, host] : {std::pair(80, 65536), std::pair(-1, 80), std::pair(65536, 80), std::pair(80, -1)}) {
+  for (const auto& [container, host] :
+       {std::pair(80, 65536), std::pair(-1, 80), std::pair(65536, 80), std::pair(80, -1)}) {
     cri::PodSandboxConfig config = SomePod();
     config.add_port_mappings()->set_container_port(container);
     config.mutable_port_mappings(0)->set_host_port(host);
@@ -130,7 +135,8 @@ TEST(SandboxCheck, PortsMustBePorts) {
 }
 
 TEST(SandboxCheck, HostAddressOfAPortMustBeOne) {
-  for (const auto& [address, right] : {std::pair("", true), std::pair("127.0.0.1", true), std::pair("::1", true), std::pair("host", false), std::pair("1.2.3", false)}) {
+  for (const auto& [address, right] : {std::pair("", true), std::pair("127.0.0.1", true), std::pair("::1", true),
+                                       std::pair("host", false), std::pair("1.2.3", false)}) {
     cri::PodSandboxConfig config = SomePod();
     config.add_port_mappings()->set_host_ip(address);
     EXPECT_EQ(CheckConfig(config, false).has_value(), right) << address;

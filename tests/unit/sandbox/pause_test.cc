@@ -17,17 +17,20 @@ namespace {
 
 const base::Context kLong = base::Context().WithTimeout(std::chrono::seconds(60));
 
-// A process of the pod: root with a proc of its own, as a container has it. `capabilities` as setpriv writes a bounding set.
+// A process of the pod: root with a proc of its own, as a container has it. `capabilities` as setpriv writes a bounding
+// set.
 base::Result<base::RunResult> RunInPod(const Pause& pause, const std::string& capabilities, const std::string& script) {
-  const std::string inner = "mount -t proc proc /proc && exec setpriv --inh-caps=-all --bounding-set=" + capabilities + " sh -c \"$0\"";
+  const std::string inner =
+      "mount -t proc proc /proc && exec setpriv --inh-caps=-all --bounding-set=" + capabilities + " sh -c \"$0\"";
   return base::Run({.spawn = {.program = "/usr/bin/nsenter",
-                              .arguments = {"nsenter", base::Cat("--pid=/proc/", pause.process.pid, "/ns/pid"), "unshare", "--mount", "sh", "-c",
-                                            inner, script},
+                              .arguments = {"nsenter", base::Cat("--pid=/proc/", pause.process.pid, "/ns/pid"),
+                                            "unshare", "--mount", "sh", "-c", inner, script},
                               .environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}}},
                    kLong);
 }
 constexpr const char* kContainerCapabilities =
-    "-all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write";
+    "-all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+"
+    "sys_chroot,+kill,+audit_write";
 
 class PauseTest : public testing::Test {
  protected:
@@ -71,7 +74,8 @@ TEST_F(PauseTest, IsPid1OfItsNamespaceAndInTheGroup) {
 }
 
 TEST_F(PauseTest, HasNoIdentityCapabilityOrDescriptor) {
-  const auto run = RunInPod(pause_, "+all", "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs):' /proc/1/status; ls /proc/1/fd");
+  const auto run =
+      RunInPod(pause_, "+all", "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs):' /proc/1/status; ls /proc/1/fd");
   ASSERT_TRUE(run) << run.error().message;
   EXPECT_EQ(run->output,
             "Uid:\t65534\t65534\t65534\t65534\n"
@@ -87,22 +91,26 @@ TEST_F(PauseTest, HasNoIdentityCapabilityOrDescriptor) {
 }
 
 TEST_F(PauseTest, RootOfAContainerCannotFollowItsLinks) {
-  const auto run = RunInPod(pause_, kContainerCapabilities,
-                            "for name in root cwd exe fd/0 ns/mnt map_files; do readlink /proc/1/$name && echo seen $name; done; "
-                            "ls /proc/1/root/ && echo seen; cat /proc/1/environ && echo seen; id -u");
+  const auto run =
+      RunInPod(pause_, kContainerCapabilities,
+               "for name in root cwd exe fd/0 ns/mnt map_files; do readlink /proc/1/$name && echo seen $name; done; "
+               "ls /proc/1/root/ && echo seen; cat /proc/1/environ && echo seen; id -u");
   ASSERT_TRUE(run) << run.error().message;
   EXPECT_EQ(run->output, "0\n") << run->errors;
 }
 
 TEST_F(PauseTest, AnotherUserWithItsIdCannotEither) {
-  const auto run = RunInPod(pause_, kContainerCapabilities, "exec setpriv --reuid=65534 --regid=65534 --clear-groups ls /proc/1/root/ /proc/1/cwd/");
+  const auto run = RunInPod(pause_, kContainerCapabilities,
+                            "exec setpriv --reuid=65534 --regid=65534 --clear-groups ls /proc/1/root/ /proc/1/cwd/");
   ASSERT_TRUE(run) << run.error().message;
   EXPECT_NE(run->exit.code, 0);
   EXPECT_EQ(run->output, "");
 }
 
 TEST_F(PauseTest, EvenAllCapabilitiesFindNothingBehindIt) {
-  const auto run = RunInPod(pause_, "+all", "ls -A /proc/1/root/ /proc/1/cwd/; touch /proc/1/root/x || echo read-only; wc -l </proc/1/mountinfo");
+  const auto run =
+      RunInPod(pause_, "+all",
+               "ls -A /proc/1/root/ /proc/1/cwd/; touch /proc/1/root/x || echo read-only; wc -l </proc/1/mountinfo");
   ASSERT_TRUE(run) << run.error().message;
   EXPECT_EQ(run->output, "/proc/1/cwd/:\n\n/proc/1/root/:\nread-only\n1\n") << run->errors;
 }
@@ -122,11 +130,12 @@ TEST_F(PauseTest, ReapsOrphans) {
   auto output = base::MakePipe();
   auto grouped = base::MakePipe();
   ASSERT_TRUE(input && output && grouped);
-  auto child = base::Spawn({.program = "/usr/bin/nsenter",
-                            .arguments = {"nsenter", base::Cat("--pid=/proc/", pause_.process.pid, "/ns/pid"), "--no-fork", "sh", "-c",
-                                          "read go <&4; exec 3<&0; sh -c 'read x <&3' & exit 0"},
-                            .environment = {"PATH=/usr/bin:/bin"},
-                            .fds = {{input->read.get(), 0}, {output->write.get(), 1}, {grouped->read.get(), 4}}});
+  auto child =
+      base::Spawn({.program = "/usr/bin/nsenter",
+                   .arguments = {"nsenter", base::Cat("--pid=/proc/", pause_.process.pid, "/ns/pid"), "--no-fork", "sh",
+                                 "-c", "read go <&4; exec 3<&0; sh -c 'read x <&3' & exit 0"},
+                   .environment = {"PATH=/usr/bin:/bin"},
+                   .fds = {{input->read.get(), 0}, {output->write.get(), 1}, {grouped->read.get(), 4}}});
   ASSERT_TRUE(child);
   ASSERT_TRUE(tree_.AddProcess(group_, child->pid()));
   grouped->write.Reset();

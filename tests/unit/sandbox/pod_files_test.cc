@@ -34,7 +34,8 @@ TEST(PodHostname, LongestNameIsTheKernels) {
 
 // It becomes a line of /etc/hosts.
 TEST(PodHostname, NameThatIsMoreThanAWordIsRefused) {
-  for (const std::string& name : {std::string("a b"), std::string("a\n6.6.6.6 bank"), std::string("a\0b", 3), std::string("\xc3\xa9")}) {
+  for (const std::string& name :
+       {std::string("a b"), std::string("a\n6.6.6.6 bank"), std::string("a\0b", 3), std::string("\xc3\xa9")}) {
     cri::PodSandboxConfig config;
     config.set_hostname(name);
     const auto hostname = PodHostname(config);
@@ -53,7 +54,8 @@ TEST(ResolvConf, LinesStandForListsThatAreNotEmpty) {
   dns.add_searches("svc");
   dns.add_options("ndots:5");
   dns.add_options("edns0");
-  EXPECT_EQ(*ResolvConf(config), "search shop.svc svc\nnameserver 10.0.0.10\nnameserver fd00::a\noptions ndots:5 edns0\n");
+  EXPECT_EQ(*ResolvConf(config),
+            "search shop.svc svc\nnameserver 10.0.0.10\nnameserver fd00::a\noptions ndots:5 edns0\n");
 }
 
 TEST(ResolvConf, WithoutConfigItIsTheNodes) {

@@ -64,7 +64,8 @@ TEST(SandboxRecord, EveryMemberSurvivesTheDisk) {
 
 TEST(SandboxRecord, CutOrFlippedTextIsAnErrorNotACrash) {
   const std::string good = Encode(Sample());
-  for (size_t length = 0; length < good.size(); ++length) EXPECT_FALSE(Decode(std::string_view(good).substr(0, length)));
+  for (size_t length = 0; length < good.size(); ++length)
+    EXPECT_FALSE(Decode(std::string_view(good).substr(0, length)));
   for (size_t at = 0; at < good.size(); ++at) {
     for (const char byte : {'\0', '\xff', '"', '9', '{'}) {
       std::string bad = good;
@@ -75,10 +76,22 @@ TEST(SandboxRecord, CutOrFlippedTextIsAnErrorNotACrash) {
 }
 
 TEST(SandboxRecord, MembersOfAnotherKindOrRangeAreErrors) {
-  for (const auto& [key, value] : std::vector<std::pair<const char*, nlohmann::json>>{
-           {"/version", 2}, {"/id", ""}, {"/id", ".."}, {"/id", "a/b"}, {"/config", "!"}, {"/config", "/////w=="}, {"/pause", 1},
-           {"/pause/pid", -1}, {"/pause/pid", int64_t{1} << 32}, {"/pause/start_time", -1}, {"/state", "gone"}, {"/state", nullptr}, {"/ips", "x"},
-           {"/ips", {1}}, {"/cni_result", {{"a", 1}}}, {"/created_at", "now"}}) {
+  for (const auto& [key, value] : std::vector<std::pair<const char*, nlohmann::json>>{{"/version", 2},
+                                                                                      {"/id", ""},
+                                                                                      {"/id", ".."},
+                                                                                      {"/id", "a/b"},
+                                                                                      {"/config", "!"},
+                                                                                      {"/config", "/////w=="},
+                                                                                      {"/pause", 1},
+                                                                                      {"/pause/pid", -1},
+                                                                                      {"/pause/pid", int64_t{1} << 32},
+                                                                                      {"/pause/start_time", -1},
+                                                                                      {"/state", "gone"},
+                                                                                      {"/state", nullptr},
+                                                                                      {"/ips", "x"},
+                                                                                      {"/ips", {1}},
+                                                                                      {"/cni_result", {{"a", 1}}},
+                                                                                      {"/created_at", "now"}}) {
     auto record = nlohmann::json::parse(Encode(Sample()));
     record[nlohmann::json::json_pointer(key)] = value;
     const auto decoded = Decode(record.dump());

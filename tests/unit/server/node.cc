@@ -67,58 +67,62 @@ void Node::MakeServices() {
       state::LeftoverQueue::Options{.undoers = undoers_, .first_pause = std::chrono::milliseconds(1)});
   timelines_ = std::make_unique<state::Timelines>(config_.run_root / "timelines");
   ASSERT_OK(timelines_->Open([](const std::string&) { return false; }));
-  events_ = std::make_unique<Events>(Events::Options{
-      .describe = [this](const Change& change, cri::ContainerEventResponse& out) { DescribeEvent(*services_, change, out); },
-      .executor = &executors_->query});
-  container::Parts parts{.state_folder = config_.state_root / "containers",
-                         .run_folder = config_.run_root / "containers",
-                         .trash_folder = config_.state_root / "trash",
-                         .monitor = BERTH_MONITOR,
-                         .boot_id = "boot",
-                         .systemd_cgroup = true,
-                         .cgroups = cgroups_.get(),
-                         .systemd = &systemd_,
-                         .paths = paths_.get(),
-                         .images = images_.get(),
-                         .leftovers = leftovers_.get(),
-                         .undoers = &undoers_,
-                         .timelines = timelines_.get(),
-                         .runtimes = &runtimes_,
-                         .has_criu = [this] { return has_criu_; },
-                         .work = &executors_->work,
-                         .disk = &executors_->disk,
-                         .stops = &executors_->stops,
-                         .removal = &executors_->removal,
-                         .changed = [this](const auto& before, const auto& after) { events_->OnContainer(before, after); },
-                         .loop = &loop_};
+  events_ = std::make_unique<Events>(
+      Events::Options{.describe = [this](const Change& change,
+                                         cri::ContainerEventResponse& out) { DescribeEvent(*services_, change, out); },
+                      .executor = &executors_->query});
+  container::Parts parts{
+      .state_folder = config_.state_root / "containers",
+      .run_folder = config_.run_root / "containers",
+      .trash_folder = config_.state_root / "trash",
+      .monitor = BERTH_MONITOR,
+      .boot_id = "boot",
+      .systemd_cgroup = true,
+      .cgroups = cgroups_.get(),
+      .systemd = &systemd_,
+      .paths = paths_.get(),
+      .images = images_.get(),
+      .leftovers = leftovers_.get(),
+      .undoers = &undoers_,
+      .timelines = timelines_.get(),
+      .runtimes = &runtimes_,
+      .has_criu = [this] { return has_criu_; },
+      .work = &executors_->work,
+      .disk = &executors_->disk,
+      .stops = &executors_->stops,
+      .removal = &executors_->removal,
+      .changed = [this](const auto& before, const auto& after) { events_->OnContainer(before, after); },
+      .loop = &loop_};
   containers_ = std::make_unique<container::Containers>(std::move(parts));
-  sandboxes_ = std::make_unique<sandbox::Sandboxes>(sandbox::Parts{.state_folder = config_.state_root / "sandboxes",
-                                                                   .run_folder = config_.run_root / "sandboxes",
-                                                                   .netns_folder = *temp_ / "netns",
-                                                                   .pause = BERTH_PAUSE,
-                                                                   .helper = BERTH_HELPER,
-                                                                   .images_folder = config_.state_root / "images",
-                                                                   .boot_id = "boot",
-                                                                   .systemd_cgroup = true,
-                                                                   .default_runtime = "fake",
-                                                                   .cgroups = cgroups_.get(),
-                                                                   .systemd = &systemd_,
-                                                                   .paths = paths_.get(),
-                                                                   .network = network_.get(),
-                                                                   .containers = containers_.get(),
-                                                                   .runtimes = &runtimes_,
-                                                                   .leftovers = leftovers_.get(),
-                                                                   .undoers = &undoers_,
-                                                                   .timelines = timelines_.get(),
-                                                                   .work = &executors_->pod_work,
-                                                                   .end_work = &executors_->pod_end_work,
-                                                                   .disk = &executors_->disk,
-                                                                   .loop = &loop_,
-                                                                   .changed = [this](const auto& before, const auto& after) { events_->OnSandbox(before, after); }});
+  sandboxes_ = std::make_unique<sandbox::Sandboxes>(
+      sandbox::Parts{.state_folder = config_.state_root / "sandboxes",
+                     .run_folder = config_.run_root / "sandboxes",
+                     .netns_folder = *temp_ / "netns",
+                     .pause = BERTH_PAUSE,
+                     .helper = BERTH_HELPER,
+                     .images_folder = config_.state_root / "images",
+                     .boot_id = "boot",
+                     .systemd_cgroup = true,
+                     .default_runtime = "fake",
+                     .cgroups = cgroups_.get(),
+                     .systemd = &systemd_,
+                     .paths = paths_.get(),
+                     .network = network_.get(),
+                     .containers = containers_.get(),
+                     .runtimes = &runtimes_,
+                     .leftovers = leftovers_.get(),
+                     .undoers = &undoers_,
+                     .timelines = timelines_.get(),
+                     .work = &executors_->pod_work,
+                     .end_work = &executors_->pod_end_work,
+                     .disk = &executors_->disk,
+                     .loop = &loop_,
+                     .changed = [this](const auto& before, const auto& after) { events_->OnSandbox(before, after); }});
   const auto report = [](const std::string& problem) { ADD_FAILURE() << problem; };
   ASSERT_OK(containers_->Recover(report));
   ASSERT_OK(sandboxes_->Recover(report));
-  stats_ = std::make_unique<stats::Collector>(stats::Collector::Options{.cgroups = cgroups_.get(), .keep_files = false});
+  stats_ =
+      std::make_unique<stats::Collector>(stats::Collector::Options{.cgroups = cgroups_.get(), .keep_files = false});
   streaming_ = streaming::Server::Start({.callbacks = {}, .work = &executors_->exec}).value();
   services_ =
       std::make_unique<Services>(Services{.config = config_,

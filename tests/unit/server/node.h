@@ -51,7 +51,8 @@ class FakeSystemd : public kernel::Systemd {
   base::Status StartScope(const kernel::ScopeRequest&, const base::Context&) const override { return {}; }
   base::Status StartSlice(const std::string&, const base::Context&) const override { return {}; }
   base::Status StopUnit(const std::string&, const base::Context&) const override { return {}; }
-  base::Status SetLimits(const std::string&, const std::map<std::string, uint64_t>&, const base::Context&) const override {
+  base::Status SetLimits(const std::string&, const std::map<std::string, uint64_t>&,
+                         const base::Context&) const override {
     return {};
   }
 };

@@ -20,7 +20,8 @@ void Fields(const Descriptor* type, std::set<const Descriptor*>& seen, std::set<
   if (elsewhere || !seen.insert(type).second) return;
   for (int i = 0; i < type->field_count(); ++i) {
     out.insert(base::Cat(type->name(), ".", type->field(i)->name()));
-    if (type->field(i)->message_type() != nullptr && !type->field(i)->is_map()) Fields(type->field(i)->message_type(), seen, out);
+    if (type->field(i)->message_type() != nullptr && !type->field(i)->is_map())
+      Fields(type->field(i)->message_type(), seen, out);
   }
 }
 
@@ -29,7 +30,8 @@ std::set<std::string> FieldsOfRequests() {
   std::set<std::string> out;
   const google::protobuf::FileDescriptor* file = cri::ContainerConfig::descriptor()->file();
   for (int i = 0; i < file->service_count(); ++i) {
-    for (int k = 0; k < file->service(i)->method_count(); ++k) Fields(file->service(i)->method(k)->input_type(), seen, out);
+    for (int k = 0; k < file->service(i)->method_count(); ++k)
+      Fields(file->service(i)->method(k)->input_type(), seen, out);
   }
   return out;
 }
@@ -57,7 +59,8 @@ TEST(RequestFields, EachHasItsLine) {
   for (const auto& [field, becomes] : table) {
     EXPECT_TRUE(fields.contains(field)) << field << " is no field";
     const std::string word = becomes.substr(0, becomes.find(' '));
-    EXPECT_TRUE(std::set<std::string>({"does", "told", "refused", "unused"}).contains(word)) << field << ": " << becomes;
+    EXPECT_TRUE(std::set<std::string>({"does", "told", "refused", "unused"}).contains(word))
+        << field << ": " << becomes;
     EXPECT_TRUE(word == "refused" || becomes.size() > word.size()) << field << ": where, or why?";
   }
 }

@@ -42,9 +42,11 @@ TEST_F(Conditions, NetworkWithoutAListIsNotReadyAndSaysWhy) {
 }
 
 TEST_F(Conditions, NetworkThatTakesNoHostPortsIsReadyAndSaysSo) {
-  EXPECT_TRUE(Condition("NetworkReady").message().starts_with("network pods has no plugin with the capability portMappings"));
-  temp_->File("net.d/10-a.conflist",
-              R"({"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"first","capabilities":{"portMappings":true}}]})");
+  EXPECT_TRUE(
+      Condition("NetworkReady").message().starts_with("network pods has no plugin with the capability portMappings"));
+  temp_->File(
+      "net.d/10-a.conflist",
+      R"({"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"first","capabilities":{"portMappings":true}}]})");
   services().network.Reload();
   EXPECT_TRUE(Condition("NetworkReady").status());
   EXPECT_EQ(Condition("NetworkReady").message(), "");

@@ -40,8 +40,8 @@ class LedgerTest : public testing::Test {
       return {};
     };
     return {{"mount", note}, {"cni", note}, {"stuck", [](const Entry&, const base::Context&) -> Status {
-                                              return base::Fail(Code::kInternal, "device busy");
-                                            }}};
+                                               return base::Fail(Code::kInternal, "device busy");
+                                             }}};
   }
 
   const TempFolder folder_;
@@ -61,8 +61,12 @@ TEST_F(LedgerTest, EntriesAreThereAfterRestart) {
   {
     const auto ledger = Load();
     ASSERT_EQ(ledger->Intend({.kind = "mount", .target = "/m"}).value(), 1u);
-    ASSERT_EQ(ledger->Intend({.kind = "cni", .target = "net", .details = {{"if", "eth0"}, {"\n", "\"ü"}}, .durable = true},
-                             Durability::kDurable).value(), 2u);
+    ASSERT_EQ(
+        ledger
+            ->Intend({.kind = "cni", .target = "net", .details = {{"if", "eth0"}, {"\n", "\"ü"}}, .durable = true},
+                     Durability::kDurable)
+            .value(),
+        2u);
   }
   const auto ledger = Load();
   const auto entries = ledger->entries();
@@ -174,14 +178,14 @@ TEST_F(LedgerTest, ASecondUndoWaitsForTheFirstAndFindsNothingLeft) {
   UndoReport second;
   std::jthread other;
   const Undoers undoers{{"mount", [&](const Entry&, const base::Context&) -> Status {
-    std::promise<void> begun;
-    other = std::jthread([&] {
-      begun.set_value();
-      second = ledger->Undo(Noting(), {});
-    });
-    begun.get_future().wait();
-    return {};
-  }}};
+                           std::promise<void> begun;
+                           other = std::jthread([&] {
+                             begun.set_value();
+                             second = ledger->Undo(Noting(), {});
+                           });
+                           begun.get_future().wait();
+                           return {};
+                         }}};
   EXPECT_TRUE(ledger->Undo(undoers, {}).complete());
   other.join();
   EXPECT_TRUE(second.complete()) << second.Text();
@@ -194,9 +198,9 @@ TEST_F(LedgerTest, ASecondUndoWaitsNoLongerThanItsContext) {
   ASSERT_TRUE(ledger->Intend({.kind = "mount", .target = "1"}));
   UndoReport second;
   const Undoers undoers{{"mount", [&](const Entry&, const base::Context&) -> Status {
-    second = ledger->Undo(Noting(), base::Context().WithTimeout(std::chrono::milliseconds(30)));
-    return {};
-  }}};
+                           second = ledger->Undo(Noting(), base::Context().WithTimeout(std::chrono::milliseconds(30)));
+                           return {};
+                         }}};
   EXPECT_TRUE(ledger->Undo(undoers, {}).complete());
   ASSERT_EQ(second.left.size(), 1u);
   EXPECT_EQ(second.left[0].error.code, Code::kUnavailable);

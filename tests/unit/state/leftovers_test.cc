@@ -17,7 +17,8 @@ using testing::ElementsAre;
 class Leftovers : public testing::Test {
  protected:
   std::shared_ptr<Ledger> NewLedger(const std::string& id) {
-    std::shared_ptr<Ledger> ledger = Ledger::Load({folder_ / ("run/" + id + "/ledger"), folder_ / ("state/" + id + "/ledger")}, true).value();
+    std::shared_ptr<Ledger> ledger =
+        Ledger::Load({folder_ / ("run/" + id + "/ledger"), folder_ / ("state/" + id + "/ledger")}, true).value();
     EXPECT_TRUE(ledger->Intend({.kind = "mount", .target = id}));
     return ledger;
   }
@@ -26,10 +27,11 @@ class Leftovers : public testing::Test {
   TimePoint now_{seconds(1000)};
   bool broken_ = true;
   int changed_ = 0;
-  LeftoverQueue queue_{{.undoers = {{"mount", [this](const Entry&, const base::Context&) -> Status {
-                          if (broken_) return base::Fail(base::Code::kInternal, "busy");
-                          return {};
-                        }}},
+  LeftoverQueue queue_{{.undoers = {{"mount",
+                                     [this](const Entry&, const base::Context&) -> Status {
+                                       if (broken_) return base::Fail(base::Code::kInternal, "busy");
+                                       return {};
+                                     }}},
                         .now = [this] { return now_; },
                         .changed = [this] { ++changed_; }}};
 };

@@ -72,10 +72,14 @@ TEST_F(OperationsTest, AnswersWithTheBodysResult) {
 
 TEST_F(OperationsTest, BodyHasTheStartersIdAndTheOperationsDeadline) {
   const Context caller = Context::Make("req-1", base::Monotonic::now() + std::chrono::hours(1));
-  const auto result = table_.Run(Make("a", [&](const Context& context, Stage&) -> Result<std::string> {
-    EXPECT_GT(context.deadline(), caller.deadline());
-    return context.id();
-  }, std::chrono::hours(2)), caller);
+  const auto result = table_.Run(Make(
+                                     "a",
+                                     [&](const Context& context, Stage&) -> Result<std::string> {
+                                       EXPECT_GT(context.deadline(), caller.deadline());
+                                       return context.id();
+                                     },
+                                     std::chrono::hours(2)),
+                                 caller);
   EXPECT_EQ(result.value(), "req-1");
 }
 
@@ -149,7 +153,8 @@ TEST_F(OperationsTest, AnotherRequestUnderTheSameKeyIsRefusedWithTheStage) {
   const auto refused = table_.Run(std::move(other), {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kAlreadyExists);
-  EXPECT_THAT(refused.error().message, MatchesRegex("Run a: another request of that name is in flight, in stage cni bridge for [0-9]+ s"));
+  EXPECT_THAT(refused.error().message,
+              MatchesRegex("Run a: another request of that name is in flight, in stage cni bridge for [0-9]+ s"));
   leave.Open();
   EXPECT_TRUE(first.get());
   FinishBodies();
@@ -159,12 +164,14 @@ TEST_F(OperationsTest, CallerThatLeavesDoesNotCancelTheOperation) {
   Gate entered;
   Gate leave;
   const Context caller = Context::Make();
-  auto first = Start(Make("a", [&](const Context& context, Stage&) -> Result<std::string> {
-    entered.Open();
-    leave.Wait();
-    if (context.cancelled()) return Fail(Code::kCancelled, "body was cancelled");
-    return "a";
-  }), caller);
+  auto first = Start(Make("a",
+                          [&](const Context& context, Stage&) -> Result<std::string> {
+                            entered.Open();
+                            leave.Wait();
+                            if (context.cancelled()) return Fail(Code::kCancelled, "body was cancelled");
+                            return "a";
+                          }),
+                     caller);
   entered.Wait();
   caller.Cancel();
   const auto left = first.get();
@@ -199,20 +206,24 @@ TEST_F(OperationsTest, AtItsDeadlineTheNameIsFreeAndTheLateResultIsHandedBack) {
   std::promise<Result<std::string>> late;
   std::promise<TimelineSummary> finished;
   std::promise<void> cancelled;
-  auto call = Make("a", [&](const Context& context, Stage& stage) -> Result<std::string> {
-    stage.Enter("cni bridge");
-    EXPECT_FALSE(context.Wait(-1, 0, "body"));
-    leave.Wait();  // stuck, whatever its context says
-    if (context.Check("x").error().code == Code::kCancelled) cancelled.set_value();
-    return "late";
-  }, milliseconds(20));
+  auto call = Make(
+      "a",
+      [&](const Context& context, Stage& stage) -> Result<std::string> {
+        stage.Enter("cni bridge");
+        EXPECT_FALSE(context.Wait(-1, 0, "body"));
+        leave.Wait();  // stuck, whatever its context says
+        if (context.Check("x").error().code == Code::kCancelled) cancelled.set_value();
+        return "late";
+      },
+      milliseconds(20));
   call.abandoned = [&](Result<std::string> result) { late.set_value(std::move(result)); };
   call.finished = [&](const TimelineSummary& summary, const Result<std::string>&) { finished.set_value(summary); };
   auto second_waiter = Start(call);
   const auto result = second_waiter.get();
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Code::kDeadlineExceeded);
-  EXPECT_THAT(result.error().message, MatchesRegex("Run a: deadline exceeded in stage (cni bridge|start) after [0-9]+ s"));
+  EXPECT_THAT(result.error().message,
+              MatchesRegex("Run a: deadline exceeded in stage (cni bridge|start) after [0-9]+ s"));
   EXPECT_TRUE(table_.List().empty());
 
   const auto retry = table_.Run(Make("a", [](const Context&, Stage&) -> Result<std::string> { return "retry"; }), {});
@@ -229,11 +240,14 @@ TEST_F(OperationsTest, DeadlineThatNobodyWatchedIsSeenByTheNextCaller) {
   Gate entered;
   Gate leave;
   std::promise<void> abandoned;
-  auto call = Make("a", [&](const Context&, Stage&) -> Result<std::string> {
-    entered.Open();
-    leave.Wait();
-    return "late";
-  }, milliseconds(10));
+  auto call = Make(
+      "a",
+      [&](const Context&, Stage&) -> Result<std::string> {
+        entered.Open();
+        leave.Wait();
+        return "late";
+      },
+      milliseconds(10));
   call.abandoned = [&](Result<std::string>) { abandoned.set_value(); };
   const Context caller = Context::Make();
   caller.Cancel();
@@ -277,10 +291,12 @@ TEST_F(OperationsTest, ManyCallersOfFewKeysAllGetAnAnswer) {
       threads.emplace_back([&, t] {
         for (int i = 0; i < 100; ++i) {
           const std::string key = std::to_string((t + i) % 3);
-          const auto result = table_.Run(Make(key, [key](const Context&, Stage& stage) -> Result<std::string> {
-            stage.Enter("only");
-            return key;
-          }), {});
+          const auto result = table_.Run(Make(key,
+                                              [key](const Context&, Stage& stage) -> Result<std::string> {
+                                                stage.Enter("only");
+                                                return key;
+                                              }),
+                                         {});
           if (result && *result == key) ++answers;
         }
       });

@@ -15,8 +15,12 @@ namespace {
 
 using base::Durability;
 
-std::string Bytes(const base::Path& path) { return base::ReadFile(path).value(); }
-void Put(const base::Path& path, std::string_view bytes) { ASSERT_TRUE(base::WriteFile(path, bytes)); }
+std::string Bytes(const base::Path& path) {
+  return base::ReadFile(path).value();
+}
+void Put(const base::Path& path, std::string_view bytes) {
+  ASSERT_TRUE(base::WriteFile(path, bytes));
+}
 
 TEST(Checksum, MatchesThePublishedCheckValue) {
   EXPECT_EQ(Crc32c("123456789"), 0xe3069283u);
@@ -155,7 +159,8 @@ TEST_F(CutShort, SectorsInTheOtherOrderLeaveTheOldValueOrTheNewOne) {
 }
 
 TEST_F(CutShort, AnyGarbledByteOfTheNewestSlotFallsBackAndSaysSo) {
-  const size_t slot = after_.find("berth-slot 1 " + std::to_string(capacity_) + " 3") != std::string::npos ? capacity_ : 0;
+  const size_t slot =
+      after_.find("berth-slot 1 " + std::to_string(capacity_) + " 3") != std::string::npos ? capacity_ : 0;
   const size_t end = after_.find("new value") + 9;
   for (size_t i = slot; i < end; ++i) {
     std::string garbled = after_;
@@ -180,7 +185,8 @@ TEST_F(CutShort, AnyGarbledByteNeverInventsContent) {
 }
 
 TEST_F(CutShort, TruncationAnywhereLeavesAValueOrAnError) {
-  for (size_t size = 0; size < after_.size(); size += size < 200 || (size > capacity_ && size < capacity_ + 200) ? 1 : 97) {
+  for (size_t size = 0; size < after_.size();
+       size += size < 200 || (size > capacity_ && size < capacity_ + 200) ? 1 : 97) {
     Put(path_, after_.substr(0, size));
     EXPECT_THAT((std::vector<std::string>{"old value", "new value", "damaged"}), testing::Contains(ReadBack())) << size;
   }

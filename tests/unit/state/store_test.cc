@@ -36,7 +36,9 @@ Store<Thing>::Options OptionsFor(const base::Path& folder) {
           }};
 }
 
-Result<Thing> Increment(const Thing& old) { return Thing{old.number + 1}; }
+Result<Thing> Increment(const Thing& old) {
+  return Thing{old.number + 1};
+}
 
 int64_t OnDisk(const base::Path& folder, const std::string& id) {
   Store<Thing> store(OptionsFor(folder));
@@ -69,7 +71,8 @@ TEST(Store, ChangesAreToldInOrderOnceTheyCanBeSeen) {
     ASSERT_TRUE(store.Load());
     ASSERT_TRUE(store.Insert("a1", {7}));
     ASSERT_TRUE(store.Update("a1", Increment, Persist::kMust));
-    ASSERT_FALSE(store.Update("a1", [](const Thing&) -> Result<Thing> { return base::Fail(Code::kInternal, "no"); }, Persist::kMust));
+    ASSERT_FALSE(store.Update(
+        "a1", [](const Thing&) -> Result<Thing> { return base::Fail(Code::kInternal, "no"); }, Persist::kMust));
     ASSERT_TRUE(store.Erase("a1"));
     ASSERT_TRUE(store.Erase("a1"));
     EXPECT_THAT(told, ElementsAre("->7", "7>8", "8>-"));
@@ -184,7 +187,8 @@ TEST(Store, SnapshotIsOrderedAndSearchable) {
     EXPECT_EQ(thing.number, id[0]);
   }
   EXPECT_THAT(ids, ElementsAre("a", "b", "c"));
-  EXPECT_EQ(store.Snapshot().FindIf([](const std::string&, const Thing& thing) { return thing.number == 'b'; })->number, 'b');
+  EXPECT_EQ(store.Snapshot().FindIf([](const std::string&, const Thing& thing) { return thing.number == 'b'; })->number,
+            'b');
   EXPECT_EQ(store.Snapshot().FindIf([](const std::string&, const Thing&) { return false; }), nullptr);
 }
 

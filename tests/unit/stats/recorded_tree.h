@@ -1,5 +1,5 @@
-// The cgroup hierarchies below recorded/ as a kernel::CgroupTree. v1 was read on a v1 host, v2's cpu.stat and pressure files on a
-// hybrid one; block devices and the rest of v2 are written in the form that the kernel documents.
+// The cgroup hierarchies below recorded/ as a kernel::CgroupTree. v1 was read on a v1 host, v2's cpu.stat and pressure
+// files on a hybrid one; block devices and the rest of v2 are written in the form that the kernel documents.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -116,5 +116,19 @@ TEST_F(Http, AddressInUseIsAnError) {
   EXPECT_THAT(second.error().message, HasSubstr("Address already in use"));
 }
 
+// A child of a killed daemon has its socket until it execs: the next daemon waits a moment for the port.
+TEST_F(Http, PortThatComesFreeInAMomentIsTaken) {
+  asio::io_context loop;
+  asio::ip::tcp::acceptor former(loop, {asio::ip::address_v4::loopback(), 0});
+  Server::Options options = options_;
+  options.port = former.local_endpoint().port();
+  std::jthread child([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    former.close();
+  });
+  const auto next = Server::Start(options);
+  EXPECT_TRUE(next) << next.error().message;
+}
+
 }  // namespace
 }  // namespace berth::streaming
