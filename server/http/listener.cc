@@ -10,6 +10,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 
+#include "base/time.h"
+
 namespace berth::http {
 
 namespace asio = boost::asio;

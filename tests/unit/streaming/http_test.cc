@@ -1,4 +1,6 @@
 // What becomes of a request: routes, tokens, the upgrade.
+#include <thread>
+
 #include "tests/unit/streaming/fixture.h"
 
 namespace berth::streaming {
