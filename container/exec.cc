@@ -1,5 +1,7 @@
 // ExecSync: one `exec` of the OCI runtime (for runc also its parent, see oci/runtime.h), no file: what it reads and
 // writes are memory files of ours, which it opens through /proc. On cgroup v2 what it starts is in a cgroup of its own.
+#include <poll.h>
+
 #include "base/strings.h"
 #include "container/containers.h"
 #include "container/exec_files.h"
@@ -25,6 +27,16 @@ void EndExec(base::Child& child, const ExecGroup& group) {
   group.End();
 }
 
+// What the runtime cannot do in a container whose first process is dead is no fault of anybody's. Its end may be known
+// to the kernel alone yet.
+base::Error Explained(base::Error error, const std::string& id, const base::UniqueFd& first_process) {
+  pollfd ended{first_process.get(), POLLIN, 0};
+  if (error.code != Code::kInternal || poll(&ended, 1, 0) <= 0) return error;
+  error.code = Code::kFailedPrecondition;
+  error.message = base::Cat("container ", id, " ended meanwhile: ", error.message);
+  return error;
+}
+
 }  // namespace
 
 base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::vector<std::string>& command,
@@ -48,14 +60,19 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
   ASSIGN_OR_RETURN(const MemoryFile log, MakeMemoryFile("runtime.log", ""));
   ASSIGN_OR_RETURN(base::Pipe output, base::MakePipe());
   ASSIGN_OR_RETURN(base::Pipe errors, base::MakePipe());
-  ASSIGN_OR_RETURN(base::Child child, runtime->Exec({.id = container->id,
-                                                     .process = process.path(),
-                                                     .scratch = Bundle(container->id),
-                                                     .log_file = log.path(),
-                                                     .cgroup = group.name(),
-                                                     .standard_output = output.write.get(),
-                                                     .standard_error = errors.write.get()},
-                                                    caller));
+  auto begun = runtime->Exec({.id = container->id,
+                              .process = process.path(),
+                              .scratch = Bundle(container->id),
+                              .log_file = log.path(),
+                              .cgroup = group.name(),
+                              .standard_output = output.write.get(),
+                              .standard_error = errors.write.get()},
+                             caller);
+  const auto explained = [&](base::Error error) {
+    return tl::make_unexpected(live ? Explained(std::move(error), container->id, live->process) : std::move(error));
+  };
+  if (!begun) return explained(std::move(begun).error());
+  base::Child child = *std::move(begun);
   output.write.Reset();
   errors.write.Reset();
 
@@ -72,9 +89,9 @@ base::Result<ExecResult> Containers::ExecSync(const std::string& id, const std::
     }
     return tl::make_unexpected(std::move(collected).error());
   }
-  ASSIGN_OR_RETURN(const int code,
-                   ExecCode(collected->exit, log.fd.get(), base::Cat(what, ": runtime ", runtime->name())));
-  return ExecResult{.exit_code = code, .output = std::move(collected->output), .errors = std::move(collected->errors)};
+  auto code = ExecCode(collected->exit, log.fd.get(), base::Cat(what, ": runtime ", runtime->name()));
+  if (!code) return explained(std::move(code).error());
+  return ExecResult{.exit_code = *code, .output = std::move(collected->output), .errors = std::move(collected->errors)};
 }
 
 }  // namespace berth::container

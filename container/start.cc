@@ -1,6 +1,7 @@
 // StartContainer, and what happens when a container ends.
 #include <sys/eventfd.h>
 
+#include "base/strings.h"
 #include "base/time.h"
 #include "container/containers.h"
 #include "container/live.h"
@@ -50,6 +51,11 @@ base::Result<std::string> Containers::StartBody(const std::string& id, const bas
     if (now && now->phase == oci::Phase::kRunning) started = {};
   }
   if (!started) {
+    const auto being_stopped = [](const Live::Stopping& stopping) { return stopping.running; };
+    if (live && live->stopping.With(being_stopped)) {
+      started.error().code = Code::kFailedPrecondition;
+      started.error().message = base::Cat("container ", id, " is being stopped: ", started.error().message);
+    }
     if (live) live->starting = 0;
     (void)base::RemoveFile(StartingFile(id));
     SetExited(

@@ -25,7 +25,7 @@ TEST_P(Concurrency, EightCallersRunWholeLifeCycles) {
     for (int round = 0; round < 3; ++round) mine.push_back(Pod());
   }
   std::atomic<bool> done = false;
-  std::thread lists([&] {
+  std::jthread lists([&] {
     while (!done) {
       EXPECT_CALL_OK(cri().Pods());
       EXPECT_CALL_OK(cri().Containers());

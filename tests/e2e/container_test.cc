@@ -115,7 +115,7 @@ TEST_P(Container, StopSignalOfTheImageIsUsed) {
 TEST_P(Container, TwoStopsSendOneSignal) {
   Made made = RunContainer(Sh("trap 'echo term' TERM; echo ready; while :; do sleep 0.05; done"));
   ASSERT_TRUE(LogHas(made, "ready"));
-  std::thread other([&] { EXPECT_CALL_OK(cri().Stop(made.container, 2)); });
+  std::jthread other([&] { EXPECT_CALL_OK(cri().Stop(made.container, 2)); });
   EXPECT_CALL_OK(cri().Stop(made.container, 2));
   other.join();
   EXPECT_EQ(cri().Status(made.container)->status().state(), v1::CONTAINER_EXITED);
@@ -125,7 +125,7 @@ TEST_P(Container, TwoStopsSendOneSignal) {
 TEST_P(Container, ALaterStopShortensTheGrace) {
   Made made = RunContainer(Sh("trap 'echo term' TERM; echo ready; while :; do sleep 0.05; done"));
   ASSERT_TRUE(LogHas(made, "ready"));
-  std::thread patient([&] { EXPECT_CALL_OK(cri().Stop(made.container, 600, milliseconds(50000))); });
+  std::jthread patient([&] { EXPECT_CALL_OK(cri().Stop(made.container, 600, milliseconds(50000))); });
   ASSERT_TRUE(LogHas(made, "term"));
   EXPECT_CALL_OK(cri().Stop(made.container, 0));
   patient.join();

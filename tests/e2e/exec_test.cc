@@ -177,7 +177,7 @@ TEST_P(Exec, IsRefusedOnceTheContainerHasExited) {
 }
 
 TEST_P(Exec, ContainerStoppedMeanwhileEndsTheCall) {
-  std::thread stopper([&] {
+  std::jthread stopper([&] {
     Eventually([&] { return !ProcessesNamed("sleep").empty(); });
     EXPECT_CALL_OK(cri().Stop(made_.container, 0));
   });

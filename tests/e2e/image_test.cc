@@ -313,7 +313,7 @@ TEST_F(ImageSources, FiftyKillsDuringPullsLeaveAStoreThatOpensAndIsRight) {
   int finished = 0;
   for (int i = 0; i < 50; ++i) {
     SCOPED_TRACE(Cat("kill ", i, " of seed ", kSeed));
-    std::thread caller([&] { (void)cri().Pull(Image("big:1"), milliseconds(4000)); });
+    std::jthread caller([&] { (void)cri().Pull(Image("big:1"), milliseconds(4000)); });
     std::this_thread::sleep_for(milliseconds(random() % 200));
     ASSERT_STATUS_OK(daemon().Kill());
     caller.join();

@@ -102,7 +102,7 @@ TEST_F(NetworkFault, AnAddThatOutlivesTheDaemonIsUndoneAfterItsEnd) {
   const std::string log = (daemon().plugin_folder() / "log").native();
   UsePlugin("ADD", Cat("echo begun >>", log, "; sleep 2; echo ended >>", log));
   const auto lines = [&] { return base::ReadFile(log).value_or(""); };
-  std::thread caller([&] { (void)cri().RunPod(Pod(), "", std::chrono::seconds(10)); });
+  std::jthread caller([&] { (void)cri().RunPod(Pod(), "", std::chrono::seconds(10)); });
   EXPECT_TRUE(Eventually([&] { return lines() == "begun\n"; }));
   ASSERT_STATUS_OK(daemon().Kill());
   caller.join();

@@ -187,7 +187,7 @@ TEST_F(Pull, AbandonedPullLeavesNothingThatLooksComplete) {
 
 TEST_F(Pull, PullSurvivesKillOfTheDaemon) {
   for (int wait_ms : {30, 80, 160}) {
-    std::thread caller([&] { (void)cri().Pull(Image("big:1"), milliseconds(4000)); });
+    std::jthread caller([&] { (void)cri().Pull(Image("big:1"), milliseconds(4000)); });
     std::this_thread::sleep_for(milliseconds(wait_ms));
     ASSERT_STATUS_OK(daemon().Kill());
     caller.join();

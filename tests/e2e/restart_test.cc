@@ -155,7 +155,7 @@ TEST_P(Restart, StoppedMonitorDoesNotKeepTheContainerFromBeingStopped) {
 TEST_P(Restart, DaemonKilledAtAnyMomentOfALifeCycleLeavesNothing) {
   for (int wait_ms : {5, 15, 30, 45, 60, 90, 120}) {
     auto pod_config = Pod();
-    std::thread caller([&, limit = milliseconds(3000)] {
+    std::jthread caller([&, limit = milliseconds(3000)] {
       auto run = cri().RunPod(pod_config, Handler(), limit);
       if (!run.ok()) return;
       auto created = cri().Create(run->pod_sandbox_id(), Container({"sleep", "1000"}), pod_config, limit);
@@ -219,7 +219,7 @@ TEST_F(RestartOnBrokenRecords, DaemonStartsWithEachStateFileTruncatedZeroedOrGar
 TEST_P(Restart, TermDuringAGracePeriodEndsTheDaemonAndLeavesTheContainer) {
   Made made = RunContainer(Sh("trap 'echo term' TERM; echo ready; while :; do sleep 0.1; done"));
   ASSERT_TRUE(Eventually([&] { return LogText(made.log()) == "ready\n"; }));
-  std::thread caller([&] { EXPECT_FALSE(cri().Stop(made.container, 600).ok()); });
+  std::jthread caller([&] { EXPECT_FALSE(cri().Stop(made.container, 600).ok()); });
   ASSERT_TRUE(Eventually([&] { return LogText(made.log()) == "ready\nterm\n"; }));
   ASSERT_STATUS_OK(daemon().Stop());  // an error after 20 s
   caller.join();

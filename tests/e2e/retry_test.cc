@@ -50,7 +50,7 @@ TEST_F(Retry, RetriedPodIsTheOneBegunAndIsSeenOnlyWhenReady) {
   EXPECT_EQ(abandoned.code(), StatusCode::DEADLINE_EXCEEDED) << abandoned.message();
   EXPECT_THAT(cri().Pods()->items(), IsEmpty());
   std::string second;
-  std::thread retry([&] { second = RunPod(config); });
+  std::jthread retry([&] { second = RunPod(config); });
   ASSERT_TRUE(AddStarted());
   EXPECT_THAT(cri().Pods()->items(), IsEmpty());
   std::filesystem::remove(gate());
@@ -79,7 +79,7 @@ TEST_F(Retry, AnotherRequestUnderTheNameOfAPodExistsAlready) {
 TEST_F(Retry, AnotherRequestUnderTheNameOfAPodInTheMakingExistsAlready) {
   CloseGate();
   auto config = Pod();
-  std::thread first([&] { RunPod(config); });
+  std::jthread first([&] { RunPod(config); });
   ASSERT_TRUE(AddStarted());
   (*config.mutable_labels())["changed"] = "yes";
   EXPECT_EQ(cri().RunPod(config).code(), StatusCode::ALREADY_EXISTS);

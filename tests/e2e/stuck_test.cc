@@ -95,7 +95,7 @@ TEST_F(Stuck, ListsAndStatusAnswerMeanwhile) {
   auto pod_config = Pod("victim");
   std::string pod = RunPod(pod_config);
   std::atomic<bool> stuck = true;
-  std::thread caller([&] {
+  std::jthread caller([&] {
     (void)cri().Create(pod, WithDeadMount(), pod_config, milliseconds(20000));
     stuck = false;
   });
@@ -113,7 +113,7 @@ TEST_F(Stuck, ListsAndStatusAnswerMeanwhile) {
 TEST_F(Stuck, PodOfAStuckContainerCanBeRemoved) {
   auto pod_config = Pod("victim");
   std::string pod = RunPod(pod_config);
-  std::thread caller([&] { (void)cri().Create(pod, WithDeadMount(), pod_config, milliseconds(20000)); });
+  std::jthread caller([&] { (void)cri().Create(pod, WithDeadMount(), pod_config, milliseconds(20000)); });
   EXPECT_CALL_OK(cri().StopPod(pod));
   EXPECT_CALL_OK(cri().RemovePod(pod));
   caller.join();

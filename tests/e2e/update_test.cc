@@ -64,7 +64,7 @@ class Update : public OnRuntime {
     const base::Path file = ContainerGroup(made, "cpu") / (V2() ? "cpu.max" : "cpu.cfs_quota_us");
     const base::UniqueFd changes(inotify_init1(IN_CLOEXEC));
     ASSERT_GE(inotify_add_watch(changes.get(), file.c_str(), IN_MODIFY), 0) << strerror(errno);
-    std::thread caller([&] { (void)Send(made.container, change); });
+    std::jthread caller([&] { (void)Send(made.container, change); });
     EXPECT_TRUE(base::Context().WithTimeout(std::chrono::seconds(90)).Wait(changes.get(), POLLIN, file.native()));
     EXPECT_TRUE(daemon().Kill());
     caller.join();

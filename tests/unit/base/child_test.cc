@@ -273,7 +273,7 @@ TEST(KillDescendants, ReachesGrandchildrenAndSparesTheRoot) {
 TEST(KillDescendants, ReachesChildrenOfEveryThread) {
   std::promise<Result<Child>> started;
   std::promise<void> let_go;
-  std::thread other([&] {
+  std::jthread other([&] {
     started.set_value(Spawn(Shell("exec sleep 1000")));
     let_go.get_future().wait();  // the thread that started it must live for it to be its child
   });

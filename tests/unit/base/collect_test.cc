@@ -104,7 +104,7 @@ TEST_F(Collecting, AtTheDeadlineTheChildIsStillTheCallers) {
 
 TEST_F(Collecting, CancellationEndsTheWaiting) {
   const Context context = Context::Make("r1", Monotonic::now() + kLong);
-  std::thread canceller([&] { context.Cancel(); });
+  std::jthread canceller([&] { context.Cancel(); });
   const auto result = Start("sleep 1000", {}, context);
   canceller.join();
   ASSERT_FALSE(result);
@@ -118,7 +118,7 @@ TEST(Run, KillsTheGroupAtTheDeadline) {
   spawn.fds.emplace_back(out->write.get(), 5);
   const Context context = Context::Make("r1", Monotonic::now() + kLong);
   Result<RunResult> result = Fail(Code::kUnknown, "not run");
-  std::thread runner([&] { result = base::Run({.spawn = std::move(spawn)}, context); });
+  std::jthread runner([&] { result = base::Run({.spawn = std::move(spawn)}, context); });
   const auto background = OpenPidfd(static_cast<pid_t>(ParseInt(ReadLine(out->read.get())).value_or(-1)));
   context.Cancel();
   runner.join();

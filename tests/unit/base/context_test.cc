@@ -102,7 +102,7 @@ TEST(ContextWait, DeadlineIsAnError) {
 
 TEST(ContextWait, CancelledFromAnotherThread) {
   const Context context = Context::Make("r", Monotonic::now() + kLong);
-  std::thread other([&] { context.Cancel(); });
+  std::jthread other([&] { context.Cancel(); });
   const auto ready = context.Wait(-1, 0, "nothing");
   other.join();
   ASSERT_FALSE(ready);

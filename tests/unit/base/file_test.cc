@@ -96,7 +96,7 @@ TEST_F(Replacing, ReaderSeesTheOldOrTheNewWhole) {
   const std::string new_text(30'000, 'n');
   ASSERT_TRUE(WriteFile(temp_ / "a", old_text).has_value());
   std::atomic<bool> done = false;
-  std::thread writer([&] {
+  std::jthread writer([&] {
     for (int i = 0; i < 200; ++i) EXPECT_TRUE(WriteFile(temp_ / "a", i % 2 == 0 ? new_text : old_text).has_value());
     done = true;
   });

@@ -213,7 +213,7 @@ TEST_F(MonitorTest, CancelledLaunchKillsTheRuntime) {
   LaunchOptions options = Options("");
   options.runtime = {"/bin/sh", "-c", "echo $$ > $D/left; echo x > $D/started; cat $D/never"};
   const base::Context context = base::Context::Make("test");
-  std::thread cancel([&] {
+  std::jthread cancel([&] {
     EXPECT_TRUE(base::ReadFile(folder_ / "started"));
     context.Cancel();
   });

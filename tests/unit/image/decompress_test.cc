@@ -152,7 +152,7 @@ TEST(Decompress, ALayerThatWaitsForItsWindowCanBeCancelled) {
   const auto context = base::Context::Make();
   StringSink sink;
   Decompressor decompressor({.windows = windows}, context);
-  std::thread cancel([&] { context.Cancel(); });
+  std::jthread cancel([&] { context.Cancel(); });
   EXPECT_EQ(decompressor.Write(Bytes(ZstdWithWindow("text", 20)), sink).error().code, base::Code::kCancelled);
   cancel.join();
   *all = {};
@@ -166,9 +166,9 @@ TEST(WindowBudget, NobodyIsOvertakenAndWhoLeavesLetsTheNextOn) {
   EXPECT_FALSE(windows->Take(11, {}));
   const auto large = base::Context::Make();
   bool small_served = false;
-  std::thread first([&] { EXPECT_EQ(windows->Take(8, large).error().code, base::Code::kCancelled); });
+  std::jthread first([&] { EXPECT_EQ(windows->Take(8, large).error().code, base::Code::kCancelled); });
   while (windows->waiting() < 1) std::this_thread::yield();
-  std::thread second([&] { small_served = windows->Take(4, {}).has_value(); });
+  std::jthread second([&] { small_served = windows->Take(4, {}).has_value(); });
   while (windows->waiting() < 2) std::this_thread::yield();
   large.Cancel();
   first.join();

@@ -183,7 +183,7 @@ TEST_F(NamespaceTest, NetnsFolderIsSharedOnceAndPinsInItAreSeenElsewhere) {
   EXPECT_TRUE(PropagationOf(folder)->shared);
   EXPECT_EQ(PropagationOf(folder)->mount, folder);
   std::atomic<int> stage = 0;
-  std::thread other([&] {
+  std::jthread other([&] {
     EXPECT_EQ(unshare(CLONE_FS | CLONE_NEWNS), 0);
     stage = 1;
     stage.notify_all();

@@ -56,14 +56,14 @@ TEST_F(SystemdTest, SilentBusIsWaitedForUntilTheDeadlineAndNoLonger) {
 TEST_F(SystemdTest, CallerThatLeavesIsNotKept) {
   const base::UniqueFd listener = Listen();
   const Context context = Context::Make();
-  std::thread leave([&] { context.Cancel(); });
+  std::jthread leave([&] { context.Cancel(); });
   EXPECT_CODE(systemd().StartSlice("b.slice", context), Code::kCancelled);
   leave.join();
 }
 
 TEST_F(SystemdTest, BusThatHangsUpIsUnavailable) {
   const base::UniqueFd listener = Listen();
-  std::thread rude([&] { const base::UniqueFd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)); });
+  std::jthread rude([&] { const base::UniqueFd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)); });
   EXPECT_CODE(systemd().StopUnit("a.scope", Context().WithTimeout(std::chrono::seconds(60))), Code::kUnavailable);
   rude.join();
 }

@@ -112,7 +112,7 @@ TEST_F(ProcessRunnerTest, HangingPluginIsKilledWithItsChildren) {
   Script("p", base::Cat("sleep 1000 & echo $$ $! > ", pids.native(), "; wait"));
   const base::Context context = base::Context::Make("test");
   std::string text;
-  std::thread canceller([&] {
+  std::jthread canceller([&] {
     // Opening waits for the plugin to run; then its time is up.
     text = base::ReadFile(pids).value_or("");
     context.Cancel();
@@ -144,7 +144,7 @@ TEST_F(ProcessRunnerTest, BusyBinaryIsTriedAgain) {
   std::filesystem::copy_file("/bin/true", binary);
   auto writer = base::Open(binary, O_WRONLY);
   ASSERT_TRUE(writer);
-  std::thread closer([&] { writer->Reset(); });
+  std::jthread closer([&] { writer->Reset(); });
   const auto output = Exec("busy");
   closer.join();
   EXPECT_TRUE(output) << output.error().Text();

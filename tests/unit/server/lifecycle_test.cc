@@ -1,6 +1,8 @@
 // What pods and containers go through, call by call, with the fakes failing where they are told to.
 #include <signal.h>
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/server/node.h"
@@ -162,7 +164,7 @@ TEST_F(Lifecycle, SecondStopShortensTheGraceOfTheFirst) {
   const base::Path told = *temp_ / "told";
   const std::string id = CreateDeaf(told);
   base::Status first;
-  std::thread patient([&] { first = Stop(id, 3600); });
+  std::jthread patient([&] { first = Stop(id, 3600); });
   EXPECT_TRUE(Eventually([&] { return base::Exists(told); })) << "the signal comes first";
   EXPECT_OK(Stop(id, 0));
   patient.join();
@@ -175,7 +177,7 @@ TEST_F(Lifecycle, CallerThatLeavesDoesNotEndTheGrace) {
   const std::string id = CreateDeaf(told);
   const base::Context context = base::Context::Make("r1");
   base::Status first;
-  std::thread leaver([&] { first = Stop(id, 3600, context); });
+  std::jthread leaver([&] { first = Stop(id, 3600, context); });
   EXPECT_TRUE(Eventually([&] { return base::Exists(told); }));
   context.Cancel();
   leaver.join();
@@ -293,6 +295,39 @@ TEST_F(Lifecycle, ExecAndReopenWantARunningContainer) {
   ASSERT_EQ(rename(log.c_str(), (log.native() + ".1").c_str()), 0);
   EXPECT_OK(ReopenContainerLog(services(), reopen, Bounded()));
   EXPECT_TRUE(base::Exists(log));
+}
+
+// A monitor that does not run keeps the end of its process to itself.
+TEST_F(Lifecycle, WhatRacesTheEndOfAContainerIsNoFault) {
+  const std::string pod = RunPod("web");
+  const std::string running = CreateStarted(pod, "running");
+  const std::string created = Create(pod, "created");
+  for (const std::string& id : {running, created}) {
+    const auto container = services().containers.Find(id);
+    ASSERT_TRUE(container);
+    ASSERT_EQ(kill((*container)->monitor.pid, SIGSTOP), 0);
+    ASSERT_EQ(kill((*container)->process.pid, SIGKILL), 0);
+  }
+  runtime_->Fail("exec", base::Error{.message = "runtime fake: exec: no such process"});
+  cri::ExecSyncRequest exec;
+  exec.set_container_id(running);
+  exec.add_cmd("/bin/true");
+  EXPECT_TRUE(Eventually([&] { return CodeOf(ExecSync(services(), exec, Bounded())) == "FAILED_PRECONDITION"; }));
+  EXPECT_EQ(TextOf(ExecSync(services(), exec, Bounded())),
+            "container " + running + " ended meanwhile: runtime fake: exec: no such process");
+
+  base::Status stopped;
+  std::jthread stopper([&] { stopped = Stop(created, 0); });
+  const std::string killed = base::Cat("kill ", created, " ", SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return std::ranges::count(runtime_->Calls(), killed) > 0; }));
+  runtime_->Fail("start", base::Error{.message = "runtime fake: start: no such process"});
+  cri::StartContainerRequest start;
+  start.set_container_id(created);
+  EXPECT_EQ(TextOf(StartContainer(services(), start, Bounded())),
+            "container " + created + " is being stopped: runtime fake: start: no such process");
+  stopper.join();
+  EXPECT_OK(stopped);
+  for (const std::string& id : {running, created}) (void)kill((*services().containers.Find(id))->monitor.pid, SIGCONT);
 }
 
 TEST_F(Lifecycle, LogIsInTheFolderThatIsSentWithTheContainer) {

@@ -44,7 +44,7 @@ TEST_F(Operations, SameRequestJoinsTheOneInFlight) {
 TEST_F(Operations, OtherRequestUnderTheSameNameIsRefused) {
   auto request = NetworkPodRequest("web");
   PodReply first = base::Fail(base::Code::kUnknown, "no reply");
-  std::thread caller([&] { first = RunPodSandbox(services(), NetworkPodRequest("web"), Bounded()); });
+  std::jthread caller([&] { first = RunPodSandbox(services(), NetworkPodRequest("web"), Bounded()); });
   asked_.wait();
   (*request.mutable_config()->mutable_labels())["app"] = "other";
   const auto second = RunPodSandbox(services(), request, Bounded());
@@ -62,7 +62,7 @@ TEST_F(Operations, CallerThatLeavesCancelsNothingARetryWants) {
   const auto request = NetworkPodRequest("web");
   const base::Context context = base::Context::Make("r1");
   PodReply left = base::Fail(base::Code::kUnknown, "no reply");
-  std::thread leaver([&] { left = RunPodSandbox(services(), request, context); });
+  std::jthread leaver([&] { left = RunPodSandbox(services(), request, context); });
   asked_.wait();
   context.Cancel();
   leaver.join();
@@ -75,7 +75,7 @@ TEST_F(Operations, CallerThatLeavesCancelsNothingARetryWants) {
 
 TEST_F(Operations, OtherPodsDoNotWaitForAStuckOne) {
   PodReply stuck = base::Fail(base::Code::kUnknown, "no reply");
-  std::thread caller([&] { stuck = RunPodSandbox(services(), NetworkPodRequest("stuck"), Bounded()); });
+  std::jthread caller([&] { stuck = RunPodSandbox(services(), NetworkPodRequest("stuck"), Bounded()); });
   asked_.wait();
   const std::string pod = RunPod("free");  // in the host's network
   CreateStarted(pod, "app");

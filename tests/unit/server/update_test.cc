@@ -59,7 +59,7 @@ TEST_F(UpdateResources, FailureOnTheWayPutsFileAndSystemdBack) {
 }
 
 TEST_F(UpdateResources, OfTwoAtOnceBothCount) {
-  std::thread other([this] { EXPECT_OK(Update(3'000'000)); });
+  std::jthread other([this] { EXPECT_OK(Update(3'000'000)); });
   EXPECT_OK(Update(3'000'000));
   other.join();
   EXPECT_EQ(Shown(), 3'000'000);
