@@ -1,7 +1,6 @@
 // What pods and containers go through, call by call, with the fakes failing where they are told to.
+#include <poll.h>
 #include <signal.h>
-
-#include <algorithm>
 
 #include <nlohmann/json.hpp>
 
@@ -302,12 +301,9 @@ TEST_F(Lifecycle, WhatRacesTheEndOfAContainerIsNoFault) {
   const std::string pod = RunPod("web");
   const std::string running = CreateStarted(pod, "running");
   const std::string created = Create(pod, "created");
-  for (const std::string& id : {running, created}) {
-    const auto container = services().containers.Find(id);
-    ASSERT_TRUE(container);
-    ASSERT_EQ(kill((*container)->monitor.pid, SIGSTOP), 0);
-    ASSERT_EQ(kill((*container)->process.pid, SIGKILL), 0);
-  }
+  for (const std::string& id : {running, created})
+    ASSERT_EQ(kill((*services().containers.Find(id))->monitor.pid, SIGSTOP), 0);
+  ASSERT_EQ(kill((*services().containers.Find(running))->process.pid, SIGKILL), 0);
   runtime_->Fail("exec", base::Error{.message = "runtime fake: exec: no such process"});
   cri::ExecSyncRequest exec;
   exec.set_container_id(running);
@@ -316,10 +312,11 @@ TEST_F(Lifecycle, WhatRacesTheEndOfAContainerIsNoFault) {
   EXPECT_EQ(TextOf(ExecSync(services(), exec, Bounded())),
             "container " + running + " ended meanwhile: runtime fake: exec: no such process");
 
+  const auto first = base::OpenPidfd((*services().containers.Find(created))->process.pid);
+  ASSERT_TRUE(first) << TextOf(first);
   base::Status stopped;
   std::jthread stopper([&] { stopped = Stop(created, 0); });
-  const std::string killed = base::Cat("kill ", created, " ", SIGKILL);
-  EXPECT_TRUE(Eventually([&] { return std::ranges::count(runtime_->Calls(), killed) > 0; }));
+  ASSERT_TRUE(Bounded().Wait(first->get(), POLLIN, "the end of the process"));
   runtime_->Fail("start", base::Error{.message = "runtime fake: start: no such process"});
   cri::StartContainerRequest start;
   start.set_container_id(created);
