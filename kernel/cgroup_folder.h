@@ -14,7 +14,7 @@
 namespace berth::kernel::internal {
 
 // Calls visit(folder descriptor, shown path) for the folder and all below it, parents first. A folder that is missing
-// or vanishes is passed over. kResourceExhausted for a tree deeper than 256.
+// or vanishes is passed over. kResourceExhausted for more than a million groups.
 base::Status WalkGroup(const base::Path& folder, const std::function<base::Status(int, const std::string&)>& visit);
 
 // rmdir of all below and of the folder itself. Missing is success; EBUSY is kFailedPrecondition.

@@ -116,6 +116,20 @@ TEST_P(RealCgroup, KillReachesGroupsBelowAndManyProcesses) {
   EXPECT_FALSE(tree_.Exists(below));
 }
 
+// Who may make groups may nest them as deep as it likes.
+TEST_P(RealCgroup, GroupsNestedDeeplyAreKilledAndRemoved) {
+  base::Path below = group_;
+  for (int i = 0; i < 400; ++i) below /= "d";
+  ASSERT_OK(tree_.Create(below));
+  base::Child child = Start(below, "exec sleep 1000");
+  EXPECT_EQ(*tree_.Processes(group_), std::vector<pid_t>{child.pid()});
+  EXPECT_OK(tree_.Kill(group_));
+  EXPECT_OK(tree_.WaitEmpty(group_, kLong));
+  ExpectKilled(child);
+  EXPECT_OK(tree_.Remove(group_));
+  EXPECT_FALSE(tree_.Exists(group_));
+}
+
 TEST_P(RealCgroup, WaitEmptyEndsWithItsContext) {
   base::Child child = Start(group_, "exec sleep 1000");
   EXPECT_CODE(tree_.WaitEmpty(group_, Context().WithTimeout(std::chrono::milliseconds(10))), Code::kDeadlineExceeded);
