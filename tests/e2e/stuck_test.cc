@@ -101,7 +101,7 @@ TEST_F(Stuck, ListsAndStatusAnswerMeanwhile) {
   });
   int answers = 0;
   while (stuck && answers < 1000) {
-    ASSERT_CALL_OK(cri().Containers({}, milliseconds(500)));
+    ASSERT_CALL_OK(cri().Containers({}, milliseconds(3000)));
     ASSERT_CALL_OK(cri().Pods());
     ASSERT_CALL_OK(cri().Status(running.container));
     ++answers;
