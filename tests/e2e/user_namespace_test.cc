@@ -67,8 +67,8 @@ TEST_P(UserNamespace, RootInsideIsAnotherOutside) {
   ASSERT_TRUE(Eventually([&] { return LogText(made.log()).find("ready") != std::string::npos; }))
       << LogText(made.log(), "stderr");
   EXPECT_EQ(LogText(made.log()), "0\n         0    1000000      65536\nready\n");
-  const auto pids = ProcessesNamed("sleep");
-  ASSERT_EQ(pids.size(), 1U);
+  std::vector<int> pids;
+  ASSERT_TRUE(Eventually([&] { return (pids = ProcessesNamed("sleep")).size() == 1; }));
   EXPECT_EQ(OwnerOf(Cat("/proc/", pids[0], "/status")), kFirst);
   // A probe is in it too, and the pod says what it was given.
   EXPECT_EQ(cri().Exec(made.container, {"id", "-u"})->stdout(), "0\n");
