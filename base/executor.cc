@@ -6,6 +6,8 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 namespace berth::base {
 
@@ -21,6 +23,7 @@ struct Executor::State {
   std::condition_variable work_added;
   std::condition_variable thread_ended;
   std::deque<std::function<void()>> queue;
+  std::vector<pthread_t> ended;  // to be joined
   size_t threads = 0;
   size_t idle = 0;
   bool stopping = false;
@@ -44,7 +47,12 @@ struct Executor::State {
       lock.lock();
     }
     --threads;
+    // Each is joined, by the next one that ends or with the executor: what the end of a thread still runs (the
+    // destructors of thread-local objects, libraries' too) must not meet the end of the process.
+    const std::vector<pthread_t> former = std::exchange(ended, {pthread_self()});
     thread_ended.notify_all();
+    lock.unlock();
+    for (const pthread_t thread : former) pthread_join(thread, nullptr);
   }
 };
 
@@ -55,6 +63,9 @@ Executor::~Executor() {
   state_->stopping = true;
   state_->work_added.notify_all();
   state_->thread_ended.wait(lock, [&] { return state_->threads == 0; });
+  const std::vector<pthread_t> ended = std::move(state_->ended);
+  lock.unlock();
+  for (const pthread_t thread : ended) pthread_join(thread, nullptr);
 }
 
 Status Executor::Submit(std::function<void()> work) {
@@ -70,21 +81,17 @@ Status Executor::Submit(std::function<void()> work) {
   }
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, state_->options.stack_bytes);
-  auto* keep = new std::shared_ptr<State>(state_);
   pthread_t thread{};
   const int err = pthread_create(
       &thread, &attributes,
-      [](void* arg) -> void* {
-        const std::unique_ptr<std::shared_ptr<State>> state(static_cast<std::shared_ptr<State>*>(arg));
-        (*state)->Work();
+      [](void* state) -> void* {
+        static_cast<State*>(state)->Work();
         return nullptr;
       },
-      keep);
+      state_.get());
   pthread_attr_destroy(&attributes);
   if (err != 0) {
-    delete keep;
     if (state_->threads > 0) return {};  // the threads there are will come to it
     state_->queue.pop_back();
     return FailErrno(err, state_->options.name, ": start a thread");

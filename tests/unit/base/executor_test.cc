@@ -127,6 +127,33 @@ TEST(Executor, IdleThreadDoesNotHoldBackASecondOne) {
   }
 }
 
+// Libraries too do things at a thread's end, which must not meet the end of the process.
+TEST(Executor, IsGoneOnlyOnceItsThreadsHaveEndedWhole) {
+  static std::atomic<int> ended;
+  struct AtEnd {
+    int touched = 0;
+    ~AtEnd() {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      ended += touched;
+    }
+  };
+  ended = 0;
+  Gate gate;
+  {
+    Executor executor({.name = "test", .threads = 3});
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_TRUE(executor.Submit([work = gate.Work()] {
+        thread_local AtEnd at_end;
+        at_end.touched = 1;
+        work();
+      }));
+    }
+    gate.AwaitBegun(3);
+    gate.Open();
+  }
+  EXPECT_EQ(ended, 3);
+}
+
 TEST(Executor, WorkIsLetGoOfWhenItHasRun) {
   Executor executor({.name = "test", .threads = 1});
   auto held = std::make_shared<int>(1);
