@@ -28,6 +28,7 @@ void ExecSession::OnOpen() {
 }
 
 void ExecSession::Started(base::Result<std::unique_ptr<Process>> process) {
+  if (aborted_) return;
   if (!process) {
     if (channels_)
       channels_->Finish(Outcome::Failure("error executing command in container: " + process.error().Text()));
@@ -166,6 +167,8 @@ void ExecSession::HangUp() {
 }
 
 void ExecSession::Abort() {
+  aborted_ = true;
+  if (input_) input_->Close();
   if (output_) output_->Close();
   if (errors_) errors_->Close();
   exited_.reset();

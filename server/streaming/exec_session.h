@@ -71,6 +71,7 @@ class ExecSession final : public ChannelUser, public Session, public std::enable
   std::shared_ptr<FdSource> errors_;
   int terminal_ = -1;  // the master, for its size; borrowed from the process
   std::string early_;  // input that came before the process was there
+  bool aborted_ = false;
   bool input_ended_ = false;
   bool paused_ = false;
   ResizeReader resizes_;

@@ -80,6 +80,10 @@ class StreamingTest : public testing::Test {
     // As the daemon does: what serves hands on no more work, then the workers end.
     if (server_) server_->Stop();
     work_.reset();
+    // A client and its connection have each other until that is closed.
+    for (const auto& client : clients_) {
+      if (const auto open = client.lock()) open->connection->Abort({});
+    }
   }
 
   void StartServer() {
@@ -132,6 +136,7 @@ class StreamingTest : public testing::Test {
     EXPECT_EQ(upgrade.rest, "");
     auto client = std::make_shared<SpdyClient>(*std::move(upgrade.socket));
     client->connection->Start(client);
+    clients_.push_back(client);
     return client;
   }
   bool RunUntil(const std::function<bool()>& done) {
@@ -164,6 +169,7 @@ class StreamingTest : public testing::Test {
   }
 
   asio::io_context loop_;
+  std::vector<std::weak_ptr<SpdyClient>> clients_;
   std::unique_ptr<base::Executor> work_ =
       std::make_unique<base::Executor>(base::Executor::Options{.name = "work", .threads = 8});
   Server::Options options_;
