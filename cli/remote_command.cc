@@ -30,7 +30,8 @@ class InputThread {
   // `take` runs on the loop; the next piece is read after More. An empty piece is the end.
   static std::shared_ptr<InputThread> Start(asio::io_context& loop, std::function<void(std::string)> take) {
     auto out = std::make_shared<InputThread>();
-    std::thread([out, &loop, take = std::move(take)] {
+    out->take_ = std::move(take);
+    std::thread([out, &loop] {
       std::string piece(32 << 10, '\0');
       while (out->Wait()) {
         const ssize_t got = read(STDIN_FILENO, piece.data(), piece.size());
@@ -38,7 +39,7 @@ class InputThread {
         const std::string data = piece.substr(0, static_cast<size_t>(std::max<ssize_t>(got, 0)));
         const std::lock_guard lock(out->mutex_);
         if (out->stopped_) return;
-        asio::post(loop, [take, data] { take(data); });
+        asio::post(loop, [take = out->take_, data] { take(data); });
         if (data.empty()) return;
       }
     }).detach();
@@ -49,10 +50,11 @@ class InputThread {
     wanted_ = true;
     changed_.notify_one();
   }
-  // The loop may go away afterwards.
+  // The loop may go away afterwards, and what `take` holds with it: the thread, which may end much later, has neither.
   void Stop() {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
+    take_ = nullptr;
     changed_.notify_one();
   }
 
@@ -65,6 +67,7 @@ class InputThread {
   }
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::function<void(std::string)> take_;
   bool wanted_ = true;
   bool stopped_ = false;
 };
