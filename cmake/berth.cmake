@@ -24,6 +24,9 @@ endif()
 if(BERTH_SANITIZE)
   add_compile_options(-fsanitize=${BERTH_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${BERTH_SANITIZE})
+  if(BERTH_SANITIZE STREQUAL "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-tsan)  # Boost.Asio's fences, which the sanitizer does not follow
+  endif()
 endif()
 
 # berth_library(name SOURCES a.cc ... DEPS berth_base ...): one folder, one target.

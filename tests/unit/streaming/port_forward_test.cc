@@ -283,6 +283,7 @@ TEST_F(PortForward, EndOfThePodClosesTheConnection) {
 
 TEST_F(PortForward, PodThatHasEndedIsRefusedBeforeTheUpgrade) {
   const std::string url = Url(ForwardOrder{.pod = "pod"});
+  ASSERT_TRUE(RunUntil([&] { return server_->sessions() == 1; }));  // the fixture's has been asked for
   pod_is_ready_ = [] { return false; };
   EXPECT_EQ(Send(url, "POST", SpdyHeaders("portforward.k8s.io")).status(), 404);
 }

@@ -1,4 +1,6 @@
 // The same over WebSocket, with Beast's client.
+#include <atomic>
+
 #include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/stream.hpp>
@@ -199,13 +201,15 @@ class WebSocketForward : public WebSocketTest {
       if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         return base::FailErrno(errno, "socketpair");
       pod_.Reset(ends[0]);
+      connected_ = true;
       const std::string answer = "hello from the pod";
       if (write(ends[0], answer.data(), answer.size()) < 0) return base::FailErrno(errno, "write");
       return base::UniqueFd(ends[1]);
     };
     StartServer();
   }
-  base::UniqueFd pod_;
+  base::UniqueFd pod_;  // set by another thread, before:
+  std::atomic<bool> connected_ = false;
 };
 
 TEST_F(WebSocketForward, ChannelsNameTheirPortAndCarryTheConnection) {
@@ -236,6 +240,7 @@ TEST_F(WebSocketForward, ClientThatLeavesWhileThePodTakesNothingLetsGoOfThePod) 
   const auto stream = Connect(Url(ForwardOrder{.pod = "pod", .ports = {80}}), "v4.channel.k8s.io");
   ASSERT_TRUE(stream);
   for (int i = 0; i < 32; ++i) Write(*stream, 0, std::string(48 << 10, 'x'));
+  ASSERT_TRUE(RunUntil([&] { return connected_.load(); }));
   EXPECT_FALSE(IsClosed(pod_.get()));
   stream->next_layer().close();
   EXPECT_TRUE(RunUntil([&] { return IsClosed(pod_.get()); }));
